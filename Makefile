@@ -1,0 +1,69 @@
+# Every target sets up what it needs, uv included, from hashed locks. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+UV := .venvs/uv/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock"
+
+# One environment a shipped image: name = folder of its pyproject.toml.
+ENVS := data tracking api ui
+DIR_data := server1-data
+DIR_tracking := server2-tracking
+DIR_api := server3-serving/api
+DIR_ui := server3-serving/ui
+
+RUNTIME := $(ENVS:%=.venvs/%.runtime)
+DEV := $(ENVS:%=.venvs/%.dev)
+
+.PHONY: help demo test check bench lock clean
+help: ## Lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: $(RUNTIME) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
+	@.venvs/data/bin/python .ci/demo $(if $(ONCE),--once)
+
+# --- environments -----------------------------------------------------------------------------
+
+$(UV): .ci/uv.txt .ci/bootstrap
+	@.ci/bootstrap
+	@touch $@
+
+# Exactly the locked packages, then a .pth file that puts the project's own source on the path.
+define environment
+.venvs/$(1).runtime: $$(DIR_$(1))/requirements.txt | $$(UV)
+	@echo "setup: $(1) environment"
+	@rm -f .venvs/$(1).dev
+	@$$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/$(1)
+	@$$(UV) pip sync --quiet --require-hashes --python .venvs/$(1)/bin/python $$<
+	@if [ -d $$(DIR_$(1))/src ]; then \
+	  echo "$$(CURDIR)/$$(DIR_$(1))/src" > "$$$$(.venvs/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/readmission.pth"; fi
+	@touch $$@
+
+.venvs/$(1).dev: $$(DIR_$(1))/requirements-dev.txt .venvs/$(1).runtime | $$(UV)
+	@echo "setup: $(1) test tools"
+	@$$(UV) pip install --quiet --require-hashes --python .venvs/$(1)/bin/python -r $$<
+	@touch $$@
+endef
+$(foreach env,$(ENVS),$(eval $(call environment,$(env))))
+
+.venvs/tools.runtime: .ci/tools.txt | $(UV)
+	@echo "setup: lint tools"
+	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/tools
+	@$(UV) pip sync --quiet --require-hashes --python .venvs/tools/bin/python $<
+	@touch $@
+
+lock: | $(UV) ## Refreshes the hashed locks of every environment
+	@$(COMPILE) .ci/uv.in -o .ci/uv.txt
+	@$(COMPILE) .ci/tools.in -o .ci/tools.txt
+	@for dir in $(foreach env,$(ENVS),$(DIR_$(env))); do \
+	  echo "lock: $$dir"; \
+	  $(COMPILE) $$dir/pyproject.toml -o $$dir/requirements.txt; \
+	  $(COMPILE) $$dir/pyproject.toml --group $$dir/pyproject.toml:dev -c $$dir/requirements.txt -o $$dir/requirements-dev.txt; \
+	done
+
+clean: ## Removes environments, caches and the demo's state (never data/)
+	rm -rf .venvs .demo .cache .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

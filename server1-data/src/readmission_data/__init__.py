@@ -1,0 +1,1 @@
+"""Server 1 of the readmission platform: raw data, clean data and training."""

@@ -1,0 +1,1 @@
+"""What an encounter is: its columns, their types, levels and ranges."""

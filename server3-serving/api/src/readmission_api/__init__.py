@@ -1,0 +1,1 @@
+"""Server 3 of the readmission platform: the inference API."""
