@@ -1,4 +1,7 @@
-"""The errors of server 1. Each message is one line that a person can act on, and holds no patient's values."""
+"""The errors of server 1.
+
+Each message is one line that a person can act on, and holds no patient's values.
+"""
 
 
 class ReadmissionDataError(Exception):

@@ -26,8 +26,9 @@ class Kind(StrEnum):
 class Column:
     """One column of an encounter.
 
-    `csv_name` is the header's spelling, `name` the same with underscores for hyphens (databases, requests and
-    the model's graph). `minimum` and `maximum` bound an integer, both included. `missing` tells whether `?` is allowed.
+    `csv_name` is the header's spelling, `name` the same with underscores for hyphens (databases, requests
+    and the model's graph). `minimum` and `maximum` bound an integer, both included. `missing` tells whether
+    `?` is allowed.
     """
 
     csv_name: str
@@ -92,8 +93,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _category("admission_type_id", levels.ADMISSION_TYPES),
     _category("discharge_disposition_id", levels.DISCHARGE_DISPOSITIONS),
     _category("admission_source_id", levels.ADMISSION_SOURCES),
-    # The study took stays of 1 to 14 days (Strack et al. 2014, section 2.2). The other bounds are what a stay can
-    # plausibly reach, above everything the data set holds (132, 6, 81, 42, 76, 21 and 16).
+    # The study took stays of 1 to 14 days (Strack et al. 2014, section 2.2). The other bounds are what a
+    # stay can plausibly reach, above everything the data set holds (132, 6, 81, 42, 76, 21 and 16).
     _integer("time_in_hospital", 1, 14),
     _category("payer_code", levels.PAYER_CODES, missing=True),
     _category("medical_specialty", levels.MEDICAL_SPECIALTIES, missing=True),
@@ -122,9 +123,7 @@ DRUGS: Final = tuple(name.replace("-", "_") for name in DRUG_NAMES)
 IDENTIFIERS: Final = ("encounter_id", "patient_nbr")
 TARGET: Final = "readmitted"
 
-PREDICTORS: Final = tuple(
-    column for column in COLUMNS if column.name not in {*IDENTIFIERS, "weight", TARGET}
-)
+PREDICTORS: Final = tuple(column for column in COLUMNS if column.name not in {*IDENTIFIERS, "weight", TARGET})
 """What a model may see, and so the fields of a request: 46 columns.
 
 `weight` is left out because 97 % of it is missing.

@@ -1,0 +1,48 @@
+"""The settings of server 1, read once when a process starts."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DataSettings(BaseSettings):
+    """What a loader, a DAG task or a command of server 1 can be told.
+
+    Each field is an environment variable with the prefix `READMISSION_`, for example `READMISSION_RAW_URL`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="READMISSION_", frozen=True)
+
+    dataset: str | None = Field(None, description="Path or URL of the data set, a zip or a csv")
+    allow_synthetic: bool = Field(
+        default=False, description="Fall back to a generated sample where no data set is to be had"
+    )
+    cache_dir: Path = Field(Path(".cache"), description="Folder for what is downloaded or generated")
+
+    source: Literal["file", "feed"] = Field("file", description="Where batches come from")
+    feed_url: str | None = Field(None, description="Address of the HTTP feed, where source is `feed`")
+
+    raw_url: SecretStr = Field(SecretStr("sqlite:///.demo/raw.db"), description="SQLAlchemy URL of RawData")
+    clean_url: SecretStr = Field(
+        SecretStr("sqlite:///.demo/clean.db"), description="SQLAlchemy URL of CleanData"
+    )
+    staging_dir: Path = Field(Path(".demo/staging"), description="Folder that the tasks of one DAG run share")
+
+    batch_size: int = Field(15_000, gt=0, description="Train rows that one load brings")
+    split_salt: str = Field(
+        "readmission-1", min_length=1, description="Salt of the split's hash; never change it"
+    )
+
+    flagged_fraction: float = Field(
+        0.10, gt=0, lt=1, description="Share of validation risk above the threshold"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="A threshold that overrides flagged_fraction"
+    )
+    search_trials: int = Field(4, ge=1, description="Settings tried for each candidate")
+    bootstrap_samples: int = Field(1_000, ge=100, description="Resamples behind an interval")
+    seed: int = Field(20140101, description="Seed of everything drawn at random")
+
+    tracking_uri: str = Field("sqlite:///.demo/mlflow.db", description="MLflow tracking server")
