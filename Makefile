@@ -15,6 +15,12 @@ DIR_tracking := server2-tracking
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
 
+# The project's own source folders in each.
+SOURCES_data := $(CURDIR)/server1-data/src $(CURDIR)/server1-data/feed
+SOURCES_tracking :=
+SOURCES_api := $(CURDIR)/server3-serving/api/src
+SOURCES_ui := $(CURDIR)/server3-serving/ui/src
+
 RUNTIME := $(ENVS:%=.venvs/%.runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
@@ -24,6 +30,22 @@ help: ## Lists the targets
 
 demo: $(RUNTIME) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
 	@.venvs/data/bin/python .ci/demo $(if $(ONCE),--once)
+
+check: $(DEV) .venvs/tools.runtime ## Format, lint and types
+	@.venvs/tools/bin/ruff format --check .
+	@.venvs/tools/bin/ruff check .
+	@.venvs/tools/bin/yamllint --strict .
+	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts
+	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
+	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
+	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
+
+test: $(DEV) ## All tests, with the real servers they need
+	@.ci/system-parts
+	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1
+	@echo "test: server3-serving/api"; .venvs/api/bin/pytest tests/server3/api
+	@echo "test: server3-serving/ui"; .venvs/ui/bin/pytest tests/server3/ui
+	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
 
 # --- environments -----------------------------------------------------------------------------
 
@@ -38,8 +60,7 @@ define environment
 	@rm -f .venvs/$(1).dev
 	@$$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/$(1)
 	@$$(UV) pip sync --quiet --require-hashes --python .venvs/$(1)/bin/python $$<
-	@if [ -d $$(DIR_$(1))/src ]; then \
-	  echo "$$(CURDIR)/$$(DIR_$(1))/src" > "$$$$(.venvs/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/readmission.pth"; fi
+	@printf '%s\n' $$(SOURCES_$(1)) > "$$$$(.venvs/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/readmission.pth"
 	@touch $$@
 
 .venvs/$(1).dev: $$(DIR_$(1))/requirements-dev.txt .venvs/$(1).runtime | $$(UV)

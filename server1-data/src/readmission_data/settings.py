@@ -31,6 +31,7 @@ class DataSettings(BaseSettings):
     staging_dir: Path = Field(Path(".demo/staging"), description="Folder that the tasks of one DAG run share")
 
     batch_size: int = Field(15_000, gt=0, description="Train rows that one load brings")
+    all_batches: bool = Field(default=False, description="Let one run of the load DAG bring the whole source")
     split_salt: str = Field(
         "readmission-1", min_length=1, description="Salt of the split's hash; never change it"
     )
