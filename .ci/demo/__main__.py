@@ -121,7 +121,7 @@ class Demo:
     def start_mlflow(self) -> None:
         """Start the tracking server on SQLite and a local artifact folder."""
         port = self.ports["mlflow"]
-        command = [
+        command: list[str | Path] = [
             *(python("tracking").parent / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
             *("--backend-store-uri", f"sqlite:///{STATE / 'mlflow.db'}"),
             *("--artifacts-destination", STATE / "artifacts", "--workers", "1"),
@@ -188,8 +188,8 @@ class Demo:
             "READMISSION_API_HOST": "127.0.0.1",
             "READMISSION_API_PORT": str(self.ports["api"]),
             "READMISSION_API_TRACKING_URI": self.urls["mlflow"],
-            "READMISSION_API_CACHE_DIR": str(STATE / "api"),
-            "READMISSION_API_LOG_URL": f"sqlite:///{STATE / 'predictions.db'}",
+            "READMISSION_API_STATE_DIR": str(STATE / "serving"),
+            "READMISSION_API_PREDICTION_LOG_URL": f"sqlite:///{STATE / 'predictions.db'}",
         }
         ui_env = {
             "READMISSION_UI_HOST": "127.0.0.1",
@@ -231,7 +231,7 @@ class Demo:
         table.add_row(
             f"prediction, {patient}",
             f"risk {answer['probability']:.1%}, class {answer['class']} "
-            f"at threshold {answer['threshold']:.3f}, by version {answer['model']['version']}",
+            f"at threshold {answer['threshold']:.3f}, by version {answer['version']}",
         )
         for name, what in (
             ("airflow", "Airflow"),

@@ -63,14 +63,21 @@ class Api:
 
     url: str
 
-    def _call(self, method: str, path: str, **content: dict[str, Any]) -> dict[str, Any]:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        json: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         token = httpx.get(f"{self.url}/auth/token", timeout=30).raise_for_status().json()["access_token"]
         reply = httpx.request(
             method,
             f"{self.url}/api/v2/{path}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
-            **content,
+            params=params,
+            json=json,
         )
         return dict(reply.raise_for_status().json())
 
