@@ -1,0 +1,1 @@
+"""From raw encounters to the processed tables that models are trained on."""
