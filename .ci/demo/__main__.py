@@ -192,7 +192,7 @@ class Demo:
             "READMISSION_API_PREDICTION_LOG_URL": f"sqlite:///{STATE / 'predictions.db'}",
         }
         ui_env = {
-            "READMISSION_UI_HOST": "127.0.0.1",
+            "READMISSION_UI_ADDRESS": "127.0.0.1",
             "READMISSION_UI_PORT": str(self.ports["ui"]),
             "READMISSION_UI_API_URL": self.urls["api"],
         }
