@@ -1,0 +1,152 @@
+"""Whole columns into a table, and whole tables out of it, by each database's quickest way."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import sqlalchemy as sa
+
+from readmission_data.errors import ReadmissionDataError
+
+ROWS_AT_ONCE: Final = 20_000
+"""Rows that are held as text at a time."""
+
+# How LOAD DATA spells what would end a field or a line. The backslash comes first.
+_ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
+_NEEDS_ESCAPE: Final = r"[\\\t\n\r\x00]"
+_NULL: Final = "\\N"
+
+
+class BulkError(ReadmissionDataError):
+    """Rows that the database did not take as they are; the transaction must be rolled back."""
+
+
+def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> None:
+    """Insert rows inside the caller's transaction, all or none.
+
+    `columns` holds columns of the table by name, nulls as nulls; its other columns get their defaults.
+    On MySQL the rows go in by LOAD DATA LOCAL, which by itself only warns about a value that does not fit
+    or a key that is there already. Here both raise `BulkError`, and then the caller has to roll back.
+    """
+    unknown = set(columns.column_names) - set(table.columns.keys())
+    if unknown:
+        raise BulkError(f"{table.name} has no column {min(unknown)}")
+    if columns.num_rows == 0:
+        return
+    if connection.dialect.name == "mysql":
+        _load_data(connection, table, columns)
+    else:
+        _insert_many(connection, table, columns)
+
+
+def read(connection: sa.Connection, table: sa.Table, names: Sequence[str] | None = None) -> pa.Table:
+    """Read a table's integers (int64), floats (float64) and texts (string), in the order of its key.
+
+    `names` picks columns. On MySQL each row comes as one line of text, which is several times quicker than
+    a value at a time; a text that holds a tab or a line break makes it raise `BulkError`.
+    """
+    columns = [table.columns[name] for name in names or table.columns.keys()]
+    schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
+    if connection.dialect.name == "mysql":
+        return _read_lines(connection, table, columns, schema)
+    rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
+    values = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    return pa.table(
+        [pa.array(value, type=field.type) for value, field in zip(values, schema, strict=True)], schema
+    )
+
+
+def _read_lines(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[sa.Column[Any]], schema: pa.Schema
+) -> pa.Table:
+    fields = [sa.func.ifnull(column, _NULL) if column.nullable else column for column in columns]
+    query = sa.select(sa.func.concat_ws("\t", *fields)).order_by(*table.primary_key)
+    lines = connection.execute(query).scalars().all()
+    if not lines:
+        return schema.empty_table()
+    try:
+        return pa.csv.read_csv(
+            pa.BufferReader("\n".join(lines).encode()),
+            pa.csv.ReadOptions(column_names=schema.names),
+            pa.csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            pa.csv.ConvertOptions(column_types=schema, null_values=[_NULL], strings_can_be_null=True),
+        )
+    except pa.ArrowInvalid:
+        raise BulkError(f"{table.name} holds a text with a tab or a line break; read it row by row") from None
+
+
+def _arrow_type(column: sa.Column[Any]) -> pa.DataType:
+    if isinstance(column.type, sa.Integer):
+        return pa.int64()
+    if isinstance(column.type, sa.Float):
+        return pa.float64()
+    if isinstance(column.type, sa.String):
+        return pa.string()
+    raise BulkError(f"{column} is neither integer, float nor text; read it row by row")
+
+
+def _insert_many(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> None:
+    quote = connection.dialect.identifier_preparer
+    names = ", ".join(quote.quote(name) for name in columns.column_names)
+    marks = ", ".join("?" * columns.num_columns)
+    statement = f"INSERT INTO {quote.format_table(table)} ({names}) VALUES ({marks})"  # noqa: S608 - names
+    for batch in columns.to_batches(ROWS_AT_ONCE):
+        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        try:
+            connection.exec_driver_sql(statement, rows)
+        except sa.exc.IntegrityError as error:
+            raise BulkError(f"{table.name} refused rows: {error.orig}") from error
+
+
+def _load_data(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> None:
+    quote = connection.dialect.identifier_preparer
+    names = ", ".join(quote.quote(name) for name in columns.column_names)
+    # The file has no name: nothing stays behind when this process is killed.
+    with tempfile.TemporaryFile() as file:
+        for batch in columns.to_batches(ROWS_AT_ONCE):
+            file.write(_as_text(batch))
+        file.flush()
+        file.seek(0)
+        statement = (
+            f"LOAD DATA LOCAL INFILE '/dev/fd/{file.fileno()}' INTO TABLE {quote.format_table(table)} "
+            f"CHARACTER SET utf8mb4 ({names})"
+        )
+        loaded = connection.exec_driver_sql(statement).rowcount
+    warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").first()
+    if warning is not None:
+        # The message repeats the value; the column's name and the row are enough.
+        place = re.search(r"column '(\w+)' at row (\d+)|for key '([\w.]+)'", str(warning.Message))
+        where = f" ({place.group()})" if place else ""
+        raise BulkError(f"{table.name} refused rows: MySQL's warning {warning.Code}{where}")
+    if loaded != columns.num_rows:
+        raise BulkError(f"{table.name} took {loaded} of {columns.num_rows} rows")
+
+
+def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Spell rows as LOAD DATA reads them by default: tabs, line feeds, backslashes; gives a buffer."""
+    fields = [_escaped(column) for column in batch.columns]
+    rows = pc.binary_join_element_wise(*fields, "\t", null_handling="replace", null_replacement=_NULL)
+    lines = pc.binary_join_element_wise(rows, "", "\n")
+    offsets = pa.Array.from_buffers(pa.int32(), len(lines) + 1, [None, lines.buffers()[1]])
+    start = offsets[lines.offset].as_py()
+    return lines.buffers()[2].slice(start, offsets[lines.offset + len(lines)].as_py() - start)
+
+
+def _escaped(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if pa.types.is_float32(column.type):
+        # The same digits, and so the same value, as SQLite keeps.
+        column = column.cast(pa.float64())
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    column = column.cast(pa.string())
+    if text and pc.any(pc.match_substring_regex(column, _NEEDS_ESCAPE)).as_py():
+        for plain, spelled in _ESCAPES:
+            column = pc.replace_substring(column, plain, spelled)
+    return column

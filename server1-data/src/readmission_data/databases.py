@@ -1,0 +1,109 @@
+"""Engines for RawData and CleanData: SQLite or MySQL, by URL alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from readmission_data.errors import ReadmissionDataError
+
+LOCK_SECONDS: Final = 300
+"""How long a writer waits for the one before it."""
+
+_BEGIN: Final = "sqlite_begin"
+_IMMEDIATE: Final = {_BEGIN: "BEGIN IMMEDIATE"}
+
+
+class DatabaseError(ReadmissionDataError):
+    """A database that cannot be reached, or that another writer holds."""
+
+
+def create_engine(url: SecretStr) -> sa.Engine:
+    """Give the engine of a database, without connecting to it.
+
+    `url` is `sqlite:///PATH` (folders that are missing are made) or `mysql+pymysql://…`. Raises
+    `DatabaseError` for anything else.
+    """
+    try:
+        parsed = sa.make_url(url.get_secret_value())
+    except ArgumentError:
+        raise DatabaseError("the database's URL cannot be read; it looks like sqlite:///raw.db") from None
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        return _sqlite(parsed)
+    if parsed.drivername == "mysql+pymysql":
+        return _mysql(parsed)
+    raise DatabaseError(f"no database of kind {parsed.drivername}; take sqlite or mysql+pymysql")
+
+
+@contextmanager
+def exclusive(engine: sa.Engine, section: str) -> Iterator[sa.Connection]:
+    """Open a connection that no other writer of the same section has at the same time.
+
+    The caller begins and commits transactions on it. On MySQL a named lock of this database and section is
+    held until the connection goes, however it goes; on SQLite each transaction locks the file when it
+    begins. Raises `DatabaseError` when the other writer takes too long, or the database is out of reach.
+    """
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        raise DatabaseError(f"cannot reach {where}: {error.orig}") from error
+    with connection:
+        if engine.dialect.name == "sqlite":
+            yield connection.execution_options(**_IMMEDIATE)
+            return
+        # The lock's name is the server's, not the database's; MySQL takes at most 64 characters.
+        name = f"{section}@{engine.url.database}"[:64]
+        query = sa.text("SELECT GET_LOCK(:name, :seconds)")
+        with connection.begin():
+            if connection.execute(query, {"name": name, "seconds": LOCK_SECONDS}).scalar() != 1:
+                raise DatabaseError(f"another writer holds {section} of {where} for {LOCK_SECONDS} s now")
+        try:
+            yield connection
+        finally:
+            _release(connection, name)
+
+
+def _release(connection: sa.Connection, name: str) -> None:
+    """Give the named lock back; a connection that broke has lost it already."""
+    if connection.invalidated:
+        return
+    connection.rollback()
+    with connection.begin():
+        connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def _mysql(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(
+        url,
+        connect_args={"charset": "utf8mb4", "local_infile": True},
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        # Values of patients stay out of the text of an error.
+        hide_parameters=True,
+    )
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
+        # Python's driver begins transactions late and never around DDL. Here SQLAlchemy begins them (below),
+        # so that a dropped and made table comes back with a rollback.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+    return engine
