@@ -1,0 +1,5 @@
+"""A generated sample in the place of a data set; see `sample`."""
+
+from readmission_data.dataset.synthetic.sample import ENCOUNTERS, SEED, sample, write
+
+__all__ = ["ENCOUNTERS", "SEED", "sample", "write"]
