@@ -1,0 +1,40 @@
+"""What went wrong, as a sentence in the reader's language."""
+
+from readmission_ui.answers import Problem
+from readmission_ui.errors import ApiAwayError, BusyError, ReadmissionUIError, RefusedError
+from readmission_ui.schema import Schema
+from readmission_ui.texts import Texts, words
+
+
+def sentence(error: ReadmissionUIError, texts: Texts) -> str:
+    """Return what a reader can make of an error that is not about fields."""
+    match error:
+        case ApiAwayError():
+            return texts("problem.away")
+        case BusyError():
+            return texts("problem.busy")
+        case RefusedError():
+            return str(error)
+        case _:
+            return texts("problem.strange")
+
+
+def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
+    """Return what is wrong with one field.
+
+    It is said from the problem's code and the schema, in the reader's language. For a code that these pages
+    do not know the API's own sentence stands.
+    """
+    code = f"problem.{problem.code}"
+    if problem.field is None or code not in words(texts.language):
+        return problem.message
+    field = schema.field(problem.field)
+    if field is None:
+        return texts(code, field=problem.field, minimum="", maximum="", value="")
+    return texts(
+        code,
+        field=field.title(texts.language),
+        minimum=field.minimum,
+        maximum=field.maximum,
+        value=field.reference,
+    )
