@@ -13,9 +13,12 @@ class DataSettings(BaseSettings):
     Each field is an environment variable with the prefix `READMISSION_`, for example `READMISSION_RAW_URL`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="READMISSION_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="READMISSION_", env_ignore_empty=True, frozen=True)
 
     dataset: str | None = Field(None, description="Path or URL of the data set, a zip or a csv")
+    dataset_sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 that the CSV must have, whatever its origin"
+    )
     allow_synthetic: bool = Field(
         default=False, description="Fall back to a generated sample where no data set is to be had"
     )
@@ -43,7 +46,11 @@ class DataSettings(BaseSettings):
         None, gt=0, lt=1, description="A threshold that overrides flagged_fraction"
     )
     search_trials: int = Field(4, ge=1, description="Settings tried for each candidate")
+    candidates: tuple[str, ...] = Field((), description="Candidates to train, as a JSON list; empty: all")
     bootstrap_samples: int = Field(1_000, ge=100, description="Resamples behind an interval")
     seed: int = Field(20140101, description="Seed of everything drawn at random")
 
     tracking_uri: str = Field("sqlite:///.demo/mlflow.db", description="MLflow tracking server")
+    git_commit: str | None = Field(
+        None, description="Commit of this code, where no checkout is at hand to ask"
+    )
