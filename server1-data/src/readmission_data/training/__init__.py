@@ -1,0 +1,1 @@
+"""Candidates trained on CleanData, measured, and recorded as MLflow runs."""

@@ -1,0 +1,91 @@
+"""What a training reads: the processed tables, and the raw fields that tell whom a row is about."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from readmission_data import databases
+from readmission_data.clean.tables import Processed, read_processed
+from readmission_data.raw.tables import Split, read_split
+from readmission_data.settings import DataSettings
+from readmission_data.training.errors import TrainingError
+from readmission_data.training.metrics import Array
+from readmission_data.training.subgroups import GROUP_COLUMNS
+
+KEY: Final = "encounter_id"
+LABEL: Final = "readmitted_30d"
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """The n rows of one split, in the order of `encounter_ids`.
+
+    features: float32 [n, features]; labels: int8 [n] of 0 and 1; patients: int64 [n]; groups: a frame [n, 3]
+    of race, gender and age as in RawData.
+    """
+
+    encounter_ids: Array
+    features: Array
+    labels: Array
+    patients: Array
+    groups: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The three splits and the processed tables that they came from."""
+
+    train: SplitRows
+    validation: SplitRows
+    test: SplitRows
+    feature_names: tuple[str, ...]
+    processed: Processed
+
+    @property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The processed tables by split."""
+        return {
+            "train": self.processed.train,
+            "validation": self.processed.validation,
+            "test": self.processed.test,
+        }
+
+
+def read(settings: DataSettings) -> TrainingData:
+    """Read CleanData and join RawData on the encounter.
+
+    Raises TrainingError where a split lacks one of both labels, or RawData lacks an encounter of it.
+    """
+    with databases.create_engine(settings.clean_url).connect() as connection:
+        processed = read_processed(connection)
+    names = tuple(processed.feature_info["name"])
+    with databases.create_engine(settings.raw_url).connect() as raw:
+        train = _rows(raw, Split.TRAIN, processed.train, names)
+        validation = _rows(raw, Split.VALIDATION, processed.validation, names)
+        test = _rows(raw, Split.TEST, processed.test, names)
+    return TrainingData(train, validation, test, names, processed)
+
+
+def _rows(raw: sa.Connection, split: Split, processed: pd.DataFrame, names: tuple[str, ...]) -> SplitRows:
+    labels = processed[LABEL].to_numpy(np.int8)
+    if len(np.unique(labels)) < 2:  # noqa: PLR2004 - both labels
+        raise TrainingError(
+            f"the {split} split holds {len(labels)} encounters of one label only: load more batches"
+        )
+    about = read_split(raw, split).set_index(KEY)
+    about = about.reindex(processed[KEY].to_numpy())
+    absent = int(about["patient_nbr"].isna().sum())
+    if absent:
+        raise TrainingError(
+            f"{absent} encounters of the {split} split are not in RawData: run preprocess_incremental again"
+        )
+    return SplitRows(
+        encounter_ids=processed[KEY].to_numpy(np.int64),
+        features=np.ascontiguousarray(processed[list(names)].to_numpy(np.float32)),
+        labels=labels,
+        patients=about["patient_nbr"].to_numpy(np.int64),
+        groups=about[list(GROUP_COLUMNS)].reset_index(drop=True),
+    )

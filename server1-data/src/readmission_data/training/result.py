@@ -1,0 +1,95 @@
+"""What a training hands to the next task, and how that task gets at it from another process or host."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+import mlflow
+import pandas as pd
+import skops.io
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sklearn.base import ClassifierMixin
+
+from readmission_data.settings import DataSettings
+from readmission_data.training.candidates import TRUSTED_TYPES
+from readmission_data.training.errors import TrainingError
+from readmission_data.training.lineage import Lineage
+
+LINEAGE_FILE: Final = "lineage.json"
+SUBGROUPS_FILE: Final = "subgroups.json"
+
+# The name that MLflow's scikit-learn flavour gives the file.
+_MODEL_FILE: Final = "model.skops"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The finished run of a training and its best candidate; ids and figures only, so that JSON can hold it.
+
+    `run_id` is the parent run, `best_run_id` the best candidate's child run, `model_uri` its logged model.
+    `reused` tells that an equal training had finished before, and nothing was trained.
+    """
+
+    experiment_id: str
+    run_id: str
+    best_run_id: str
+    candidate: str
+    model_uri: str
+    threshold: float
+    flagged_fraction: float
+    validation_average_precision: float
+    dataset: str
+    dataset_sha256: str
+    training_key: str
+    reused: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Return the result that `to_json` gave."""
+        return cls(**values)
+
+
+def load_estimator(settings: DataSettings, result: TrainingResult) -> ClassifierMixin:
+    """Return the best candidate, fitted; `predict_proba` takes float32 [n, features] by rank.
+
+    It is read with skops, which builds none but the types that `TRUSTED_TYPES` names: no pickle is opened.
+    Raises TrainingError where the model is not in the artifact store.
+    """
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    try:
+        path = mlflow.artifacts.download_artifacts(f"{result.model_uri}/{_MODEL_FILE}")
+    except (MlflowException, OSError) as error:
+        raise TrainingError(
+            f"the model of run {result.best_run_id} is not in MLflow's artifact store: train again"
+        ) from error
+    return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+
+
+def load_metrics(settings: DataSettings, result: TrainingResult) -> dict[str, float]:
+    """Return the best candidate's metrics, such as `test_roc_auc` and `test_roc_auc_low`."""
+    return dict(MlflowClient(settings.tracking_uri).get_run(result.best_run_id).data.metrics)
+
+
+def load_lineage(settings: DataSettings, result: TrainingResult) -> Lineage:
+    """Return where the training came from."""
+    return Lineage.from_json(_read_json(settings, result.run_id, LINEAGE_FILE))
+
+
+def load_subgroups(settings: DataSettings, result: TrainingResult) -> pd.DataFrame:
+    """Return the best candidate's table by group on test; its columns are those of `subgroups`."""
+    return pd.DataFrame(**_read_json(settings, result.best_run_id, SUBGROUPS_FILE))
+
+
+def _read_json(settings: DataSettings, run_id: str, path: str) -> dict[str, Any]:
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    uri = MlflowClient(settings.tracking_uri).get_run(run_id).info.artifact_uri
+    try:
+        values: dict[str, Any] = json.loads(mlflow.artifacts.load_text(f"{uri}/{path}"))
+    except (MlflowException, OSError, ValueError) as error:
+        raise TrainingError(f"{path} of run {run_id} cannot be read from MLflow's artifact store") from error
+    return values

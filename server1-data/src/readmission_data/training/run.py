@@ -1,0 +1,183 @@
+"""Task 1 of `train_and_register`: train the candidates and record each as a child of one MLflow run."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset import Dataset
+from mlflow.data.pandas_dataset import from_pandas
+from threadpoolctl import threadpool_limits
+
+from readmission_data.settings import DataSettings
+from readmission_data.training import ledger
+from readmission_data.training.candidates import CANDIDATES
+from readmission_data.training.data import LABEL, TrainingData, read
+from readmission_data.training.errors import TrainingError
+from readmission_data.training.lineage import Lineage, frame_digest, trace
+from readmission_data.training.record import measure, record
+from readmission_data.training.result import LINEAGE_FILE, TrainingResult
+from readmission_data.training.search import Fitted, blended, search
+
+logger = logging.getLogger(__name__)
+
+PROCESSED_FOLDER = "processed"
+SYNTHETIC_NOTE = (
+    "**SYNTHETIC DATA.** These encounters were generated. Nothing here says anything about real patients."
+)
+
+
+def train(settings: DataSettings) -> TrainingResult:
+    """Train every candidate on CleanData and return the best by average precision on validation.
+
+    Run again on equal data with equal settings and code, it trains nothing and returns the run that finished.
+    A run that was killed is closed and counts for nothing. Raises TrainingError where there is nothing to
+    train on or a candidate's name is unknown.
+    """
+    names = _chosen(settings)
+    data = read(settings)
+    lineage = trace(settings, data)
+    key = lineage.training_key(settings)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    client = MlflowClient(settings.tracking_uri)
+    experiment_id = ledger.experiment(client, settings.tracking_uri)
+    ledger.close_interrupted(client, experiment_id)
+    found = ledger.finished(client, experiment_id, key)
+    if found:
+        logger.info("training run %s already covers this data, code and settings", found.run_id)
+        return found
+    if lineage.synthetic:
+        logger.warning("training on SYNTHETIC data: the model says nothing about real patients")
+    # On one thread sums are added in one order, so the same data gives the same model to the last bit.
+    with threadpool_limits(limits=1):
+        return _Training(settings, data, lineage, key, experiment_id).run(names)
+
+
+def _chosen(settings: DataSettings) -> list[str]:
+    unknown = sorted(set(settings.candidates) - set(CANDIDATES))
+    if unknown:
+        raise TrainingError(
+            f"no such candidate: {', '.join(unknown)}; READMISSION_CANDIDATES takes {', '.join(CANDIDATES)}"
+        )
+    return [name for name in CANDIDATES if not settings.candidates or name in settings.candidates]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What all runs of one training share."""
+
+    settings: DataSettings
+    data: TrainingData
+    lineage: Lineage
+    key: str
+    experiment_id: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        tags = {
+            ledger.KEY: self.key,
+            "dataset": self.lineage.dataset,
+            "dataset_sha256": self.lineage.dataset_sha256,
+            "git_commit": self.lineage.git_commit,
+        }
+        return tags | ({"mlflow.note.content": SYNTHETIC_NOTE} if self.lineage.synthetic else {})
+
+    def name(self, name: str) -> str:
+        return f"SYNTHETIC-{name}" if self.lineage.synthetic else name
+
+    def run(self, names: list[str]) -> TrainingResult:
+        parent_tags = self.tags | {ledger.ROLE: ledger.TRAINING}
+        with mlflow.start_run(
+            experiment_id=self.experiment_id, run_name=self.name(f"training-{self.key[:8]}"), tags=parent_tags
+        ) as parent:
+            self._record_data()
+            results = [self._record(one, parent.info.run_id) for one in self._fitted(names)]
+            best = max(results, key=lambda result: result.validation_average_precision)
+            mlflow.log_metric("best_validation_average_precision", best.validation_average_precision)
+            # The last word before the run ends: a run without it does not count.
+            mlflow.set_tags({"best_candidate": best.candidate, ledger.RESULT: json.dumps(best.to_json())})
+        return best
+
+    def _fitted(self, names: list[str]) -> Iterator[Fitted]:
+        fitted: list[Fitted] = []
+        trials, seed = self.settings.search_trials, self.settings.seed
+        for name in names:
+            fitted.append(search(name, self.data.train, self.data.validation, trials=trials, seed=seed))
+            yield fitted[-1]
+        both = blended(fitted, self.data.validation)
+        if both:
+            yield both
+
+    def _record(self, fitted: Fitted, parent_id: str) -> TrainingResult:
+        tags = self.tags | {ledger.ROLE: ledger.CANDIDATE, "candidate": fitted.name}
+        with mlflow.start_run(
+            experiment_id=self.experiment_id, run_name=self.name(fitted.name), nested=True, tags=tags
+        ) as child:
+            self._record_inputs()
+            measured = measure(fitted, self.data, self.settings)
+            model_uri = record(fitted, measured, self.data, self.settings)
+        logger.info("%s: average precision on validation %.4f", fitted.name, fitted.average_precision)
+        return TrainingResult(
+            experiment_id=self.experiment_id,
+            run_id=parent_id,
+            best_run_id=child.info.run_id,
+            candidate=fitted.name,
+            model_uri=model_uri,
+            threshold=measured.threshold,
+            flagged_fraction=self.settings.flagged_fraction,
+            validation_average_precision=fitted.average_precision,
+            dataset=self.lineage.dataset,
+            dataset_sha256=self.lineage.dataset_sha256,
+            training_key=self.key,
+        )
+
+    def _record_data(self) -> None:
+        lineage = self.lineage
+        mlflow.log_params(
+            {
+                "batches": ",".join(map(str, lineage.batches)),
+                "cohort_version": lineage.cohort_version,
+                "split_version": lineage.split_version,
+                "split_salt_sha256": lineage.split_salt_sha256,
+                "processed_sha256": lineage.processed_sha256,
+                "search_trials": self.settings.search_trials,
+                "bootstrap_samples": self.settings.bootstrap_samples,
+                "seed": self.settings.seed,
+                **{f"version_{name}": number for name, number in lineage.versions.items()},
+                **{f"{name}_rows": len(frame) for name, frame in self.data.frames.items()},
+            }
+        )
+        with TemporaryDirectory(prefix="readmission-") as temporary:
+            folder = Path(temporary)
+            (folder / LINEAGE_FILE).write_text(json.dumps(lineage.to_json(), indent=2) + "\n")
+            self.data.processed.feature_info.to_csv(folder / "feature_info.csv", index=False)
+            (folder / PROCESSED_FOLDER).mkdir()
+            for name, frame in self.data.frames.items():
+                frame.to_parquet(folder / PROCESSED_FOLDER / f"{name}.parquet", index=False)
+            mlflow.log_artifacts(temporary)
+        self._record_inputs()
+
+    def _record_inputs(self) -> None:
+        contexts = {"train": "training", "validation": "validation", "test": "testing"}
+        datasets: list[Dataset | None] = [
+            from_pandas(
+                frame,
+                source=CodeDatasetSource(
+                    {
+                        "mlflow.source.name": f"CleanData.diabetes_{name}_processed",
+                        "dataset": self.lineage.dataset,
+                        "dataset_sha256": self.lineage.dataset_sha256,
+                    }
+                ),
+                targets=LABEL,
+                name=f"diabetes_{name}_processed",
+                digest=frame_digest(frame)[:32],
+            )
+            for name, frame in self.data.frames.items()
+        ]
+        mlflow.log_inputs(datasets, [contexts[name] for name in self.data.frames], [None] * len(datasets))

@@ -1,0 +1,90 @@
+"""A small seeded search: each candidate's settings, chosen by average precision on validation."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sklearn.base import ClassifierMixin
+from sklearn.model_selection import ParameterSampler
+
+from readmission_data.training.candidates import BLEND, BLEND_MEMBERS, CANDIDATES, Candidate, Params, blend
+from readmission_data.training.data import SplitRows
+from readmission_data.training.metrics import Array, evaluate
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried."""
+
+    params: Params
+    average_precision: float
+    roc_auc: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate at the best of its settings, fitted on train."""
+
+    name: str
+    estimator: ClassifierMixin
+    params: Params
+    trials: tuple[Trial, ...]
+
+    @property
+    def average_precision(self) -> float:
+        """Average precision on validation."""
+        return max(trial.average_precision for trial in self.trials)
+
+
+def risk(estimator: ClassifierMixin, features: Array) -> Array:
+    """Return the probability of readmission within 30 days, float64 of shape [n]."""
+    probabilities: Array = estimator.predict_proba(features)[:, 1].astype("float64")
+    return probabilities
+
+
+def settings_to_try(candidate: Candidate, trials: int, seed: int) -> list[Params]:
+    """Return `candidate.first` and then up to `trials - 1` other settings, none twice."""
+    size = 1
+    for values in candidate.space.values():
+        size *= len(values)
+    drawn = ParameterSampler(candidate.space, n_iter=min(trials, size), random_state=seed)
+    others = [params for params in drawn if params != candidate.first]
+    return [candidate.first, *others[: trials - 1]]
+
+
+def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, seed: int) -> Fitted:
+    """Fit candidate `name` at each of its settings on train and keep the best on validation."""
+    candidate = CANDIDATES[name]
+    done: list[Trial] = []
+    best: ClassifierMixin = None
+    for params in settings_to_try(candidate, trials, seed):
+        started = time.monotonic()
+        estimator = candidate.build(params, seed)
+        estimator.fit(train.features, train.labels)
+        trial = _measure(estimator, params, validation, started)
+        if not done or trial.average_precision > max(one.average_precision for one in done):
+            best = estimator
+        done.append(trial)
+        logger.info("%s %d/%d: average precision %.4f", name, len(done), trials, trial.average_precision)
+    chosen = max(done, key=lambda trial: trial.average_precision)
+    return Fitted(name, best, chosen.params, tuple(done))
+
+
+def blended(fitted: Sequence[Fitted], validation: SplitRows) -> Fitted | None:
+    """Return the blend of the winners that `BLEND_MEMBERS` names, or None where one was not trained."""
+    winners = {one.name: one.estimator for one in fitted if one.name in BLEND_MEMBERS}
+    if len(winners) < len(BLEND_MEMBERS):
+        return None
+    started = time.monotonic()
+    estimator = blend({name: winners[name] for name in BLEND_MEMBERS})
+    params = {"members": ",".join(BLEND_MEMBERS)}
+    return Fitted(BLEND, estimator, params, (_measure(estimator, params, validation, started),))
+
+
+def _measure(estimator: ClassifierMixin, params: Params, validation: SplitRows, started: float) -> Trial:
+    scored = evaluate(validation.labels, risk(estimator, validation.features), threshold=0.5)
+    return Trial(params, scored["average_precision"], scored["roc_auc"], time.monotonic() - started)
