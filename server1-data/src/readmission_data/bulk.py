@@ -95,7 +95,7 @@ def _insert_many(connection: sa.Connection, table: sa.Table, columns: pa.Table) 
     marks = ", ".join("?" * columns.num_columns)
     statement = f"INSERT INTO {quote.format_table(table)} ({names}) VALUES ({marks})"  # noqa: S608 - names
     for batch in columns.to_batches(ROWS_AT_ONCE):
-        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        rows = list(zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True))
         try:
             connection.exec_driver_sql(statement, rows)
         except sa.exc.IntegrityError as error:
@@ -137,8 +137,7 @@ def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no typ
 
 
 def _escaped(column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = _plain(column)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if pa.types.is_float32(column.type):
@@ -150,3 +149,7 @@ def _escaped(column: pa.Array) -> pa.Array:
         for plain, spelled in _ESCAPES:
             column = pc.replace_substring(column, plain, spelled)
     return column
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

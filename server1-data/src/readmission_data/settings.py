@@ -26,6 +26,7 @@ class DataSettings(BaseSettings):
 
     source: Literal["file", "feed"] = Field("file", description="Where batches come from")
     feed_url: str | None = Field(None, description="Address of the HTTP feed, where source is `feed`")
+    feed_token: SecretStr | None = Field(None, description="Token that the feed asks for")
 
     raw_url: SecretStr = Field(SecretStr("sqlite:///.demo/raw.db"), description="SQLAlchemy URL of RawData")
     clean_url: SecretStr = Field(

@@ -1,0 +1,1 @@
+"""RawData: every encounter as it was delivered, split by patient, with a ledger of what came when."""

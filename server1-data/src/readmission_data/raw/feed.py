@@ -1,0 +1,125 @@
+"""The HTTP feed as a source: hospitals hand out blocks of rows by cursor."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from readmission_data.raw.errors import SourceError
+from readmission_data.raw.ledger import Batch
+from readmission_data.raw.lines import Block, read_header
+from readmission_data.raw.sources import Delivery
+
+LARGEST_BLOCK: Final = 15_000
+"""Rows that a feed hands out at most."""
+
+_PAUSES: Final = (0.2, 1, 3)
+"""Seconds before each new try; a feed may restart or be busy."""
+
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_TIMEOUT: Final = httpx.Timeout(60, connect=5)
+
+
+class _FeedError(Exception):
+    """An answer that may be right at the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSource:
+    """A feed, by its base address. Each load takes the next block, rows of all splits."""
+
+    url: str
+    batch_size: int
+    token: SecretStr | None
+    kind: str = "feed"
+
+    @property
+    def name(self) -> str:
+        """The feed's address, without a user or password."""
+        url = httpx.URL(self.url)
+        return str(url.copy_with(userinfo=b"", query=None)).rstrip("/")
+
+    def deliver(self, ledger: Sequence[Batch]) -> Delivery:
+        """Fetch the block after the feed's last batch, or the first one where the feed's source is new."""
+        earlier = [
+            batch for batch in ledger if (batch.source_kind, batch.source_name) == (self.kind, self.name)
+        ]
+        cursor = earlier[-1].next_cursor if earlier else None
+        answer = self._fetch(cursor)
+        if answer.status_code == HTTPStatus.CONFLICT:
+            # The feed's source has changed: its rows are taken from the start, known ones told apart.
+            answer = self._fetch(None)
+        if answer.status_code != HTTPStatus.OK:
+            raise SourceError(f"{self.name} answered {answer.status_code}{_detail(answer)}")
+        return self._delivery(answer, earlier)
+
+    def _delivery(self, answer: httpx.Response, earlier: Sequence[Batch]) -> Delivery:
+        try:
+            sha256 = answer.headers["Feed-Source-SHA256"]
+            next_cursor = answer.headers["Feed-Next-Cursor"]
+            kind = answer.headers["Feed-Source-Kind"]
+            first_line = int(answer.headers["Feed-First-Row"]) + 2
+            exhausted = answer.headers["Feed-Exhausted"] == "true"
+        except (KeyError, ValueError) as error:
+            raise SourceError(f"{self.name} is no encounter feed: its answer lacks {error}") from None
+        end = answer.content.find(b"\n") + 1 or len(answer.content)
+        rows = answer.content[end:]
+        return Delivery(
+            sha256=sha256,
+            dataset_kind=kind,
+            header=read_header(answer.content[:end], self.name),
+            blocks=iter([Block(rows, end, first_line)] if rows else []),
+            first=not any(batch.source_sha256 == sha256 for batch in earlier),
+            whole=False,
+            train_limit=None,
+            held_out=True,
+            exhausted=exhausted,
+            cursor=lambda _offset: next_cursor,
+        )
+
+    def _fetch(self, cursor: str | None) -> httpx.Response:
+        """Get a block, again after a pause when the feed is busy or the connection breaks."""
+        parameters = {"limit": str(min(self.batch_size, LARGEST_BLOCK))} | (
+            {"cursor": cursor} if cursor else {}
+        )
+        headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
+        reason = ""
+        for pause in (0.0, *_PAUSES):
+            time.sleep(pause)
+            try:
+                with httpx.Client(timeout=_TIMEOUT, headers=headers) as client:
+                    answer = client.get(f"{self.url.rstrip('/')}/v1/encounters", params=parameters)
+                if answer.status_code not in _BUSY and _is_whole(answer):
+                    return answer
+                reason = f"it answered {answer.status_code}{_detail(answer)}"
+                if answer.status_code == HTTPStatus.OK:
+                    reason = "the block's checksum does not fit"
+            except httpx.TransportError as error:
+                reason = str(error) or type(error).__name__
+            except httpx.InvalidURL as error:
+                raise SourceError(f"READMISSION_FEED_URL is no address: {error}") from None
+        raise SourceError(f"{self.name} could not be read in {len(_PAUSES) + 1} tries: {reason}")
+
+
+def _is_whole(answer: httpx.Response) -> bool:
+    """Compare a block with its checksum (RFC 9530); an answer without one passes."""
+    digest = answer.headers.get("Content-Digest", "")
+    if not digest.startswith("sha-256=:"):
+        return True
+    found = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
+    return bool(digest == f"sha-256=:{found}:")
+
+
+def _detail(answer: httpx.Response) -> str:
+    """Give the feed's own words of what is wrong; they are one line about the request, never about rows."""
+    try:
+        detail = str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {' '.join(detail.split())[:200]}"

@@ -1,0 +1,176 @@
+"""Takes one load's rows out of a delivery: checked, told apart by split, and into the tables."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from readmission_data import bulk
+from readmission_data.raw import lines, validation
+from readmission_data.raw.repeats import Seen
+from readmission_data.raw.sources import Delivery
+from readmission_data.raw.split import ORDER, Codes, Split, assign
+from readmission_data.raw.tables import ENCOUNTERS, REJECTED_ROWS
+
+_TRAIN = ORDER.index(Split.TRAIN)
+_UNREADABLE = len(ORDER)
+"""The code of a row whose patient cannot be read: it stays with the train rows around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Rows of a block told apart, by their index in it; `columns` holds the new ones."""
+
+    columns: pa.Table
+    new: npt.NDArray[np.int64]
+    known: npt.NDArray[np.int64]
+    broken: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class Intake:
+    """One load while it goes on, inside the caller's transaction. `offset` is where the next one begins."""
+
+    connection: sa.Connection
+    delivery: Delivery
+    batch: int
+    salt: str
+    seen: Seen
+    offset: int = 0
+    line_number: int = 0
+    known: int = 0
+    rejected: int = 0
+    first_reason: str = ""
+    taken: dict[Split, int] = field(default_factory=lambda: dict.fromkeys(Split, 0))
+    _full: bool = False
+    _left_over: bool = False
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the source that this load dealt with."""
+        return sum(self.taken.values()) + self.known + self.rejected
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the source is known to have nothing for the next load."""
+        return self.delivery.exhausted and not self._left_over
+
+    def run(self) -> None:
+        """Take rows until the train rows of one load are there and nothing else is wanted."""
+        for block in self.delivery.blocks:
+            self._take(block)
+            if self._full and not self.delivery.held_out:
+                # What follows was not looked at.
+                self._left_over = True
+                return
+
+    def _take(self, block: lines.Block) -> None:
+        rows = lines.cut(block, self.delivery.header)
+        fields = validation.parse(rows, self.delivery.header)
+        codes = self._codes(rows, fields)
+        if self.delivery.whole and self.delivery.held_out:
+            numbers, good = validation.identifiers(fields["encounter_id"])
+            self.seen.note(numbers[good])
+        start = 0
+        if not self._full:
+            cut = self._take_until_full(rows, fields, codes)
+            self._full = cut is not None
+            start = len(rows) if cut is None else cut + 1
+            self.offset = block.offset + (len(block.content) if cut is None else int(rows.following[cut]))
+            self.line_number = block.end_number if cut is None else int(rows.numbers[cut]) + 1
+        if self._full and self.delivery.held_out and start < len(rows):
+            wanted = (codes != _TRAIN) & (codes != _UNREADABLE)
+            wanted[:start] = False
+            self._left_over |= not wanted[start:].all()
+            self._keep(rows, codes, self._judge(rows, fields, wanted))
+
+    def _codes(self, rows: lines.Rows, fields: pa.Table) -> Codes:
+        """Give each row's split as an index into `ORDER`."""
+        patients, good = validation.identifiers(fields["patient_nbr"])
+        codes = np.full(len(rows), _UNREADABLE, dtype=np.int8)
+        codes[rows.plain_rows[good]] = assign(patients[good], self.salt)
+        return codes
+
+    def _take_until_full(self, rows: lines.Rows, fields: pa.Table, codes: Codes) -> int | None:
+        """Take rows in their order; give the one that made the load full, None where there is room left."""
+        wanted = np.ones(len(rows), dtype=np.bool_)
+        if not self.delivery.held_out:
+            wanted = (codes == _TRAIN) | (codes == _UNREADABLE)
+        judged = self._judge(rows, fields, wanted)
+        cut = None
+        if self.delivery.train_limit is not None:
+            room = self.delivery.train_limit - self.taken[Split.TRAIN]
+            train = judged.new[codes[judged.new] == _TRAIN]
+            if len(train) >= room:
+                cut = int(train[room - 1])
+                judged = _until(judged, cut)
+        self._keep(rows, codes, judged)
+        return cut
+
+    def _judge(self, rows: lines.Rows, fields: pa.Table, wanted: npt.NDArray[np.bool_]) -> _Judged:
+        chosen = wanted[rows.plain_rows]
+        if not chosen.all():
+            fields = fields.filter(pa.array(chosen))
+        checked = validation.check(fields, rows.plain_rows[chosen])
+        verdict = self.seen.judge(self.connection, checked.columns)
+        broken = {row: reason for row, reason in rows.broken.items() if wanted[row]}
+        broken.update(checked.broken)
+        broken.update((int(checked.rows[position]), reason) for position, reason in verdict.refused.items())
+        columns = checked.columns if verdict.new.all() else checked.columns.filter(pa.array(verdict.new))
+        return _Judged(columns, checked.rows[verdict.new], checked.rows[verdict.known], broken)
+
+    def _keep(self, rows: lines.Rows, codes: Codes, judged: _Judged) -> None:
+        """Put new rows into their tables and broken ones beside them."""
+        split_codes = codes[judged.new]
+        for code, split in enumerate(ORDER):
+            count = int(np.count_nonzero(split_codes == code))
+            part = judged.columns.filter(pa.array(split_codes == code))
+            part = part.append_column("batch", pa.repeat(self.batch, count))
+            bulk.insert(self.connection, ENCOUNTERS[split], part)
+            self.taken[split] += count
+        self.seen.took(judged.columns["encounter_id"].to_numpy())
+        self.known += len(judged.known)
+        self._reject(rows, judged.broken)
+
+    def _reject(self, rows: lines.Rows, broken: Mapping[int, str]) -> None:
+        if not broken:
+            return
+        order = sorted(broken)
+        if not self.rejected:
+            self.first_reason = f"line {rows.numbers[order[0]]}: {broken[order[0]]}"
+        spelled = [_spelled(rows.line(row)) for row in order]
+        columns = {
+            "batch": [self.batch] * len(order),
+            "line_number": rows.numbers[order],
+            "source_sha256": [self.delivery.sha256] * len(order),
+            "encoding": [encoding for encoding, _ in spelled],
+            "line": [line for _, line in spelled],
+            "reason": [broken[row] for row in order],
+        }
+        bulk.insert(self.connection, REJECTED_ROWS, pa.table(columns))
+        self.rejected += len(order)
+
+
+def _until(judged: _Judged, cut: int) -> _Judged:
+    """Leave out what stands after a row of the block."""
+    count = int(np.searchsorted(judged.new, cut, side="right"))
+    return _Judged(
+        judged.columns.slice(0, count),
+        judged.new[:count],
+        judged.known[judged.known <= cut],
+        {row: reason for row, reason in judged.broken.items() if row <= cut},
+    )
+
+
+def _spelled(line: bytes) -> tuple[str, str]:
+    """Spell a line so that a text column keeps every byte of it."""
+    if b"\0" not in line:
+        try:
+            return "utf-8", line.decode()
+        except UnicodeDecodeError:
+            pass
+    return "base64", base64.b64encode(line).decode()

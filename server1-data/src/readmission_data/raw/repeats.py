@@ -1,0 +1,130 @@
+"""Encounters that come again: in the same delivery, or after an earlier one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from readmission_data.encounters.columns import COLUMNS
+from readmission_data.raw.ledger import Batch
+from readmission_data.raw.tables import ENCOUNTERS
+
+Numbers = npt.NDArray[np.int64]
+_Stored = tuple[tuple[object, ...], int]
+"""An encounter's 50 values, and the batch that brought it."""
+
+_IDS_AT_ONCE = 5_000
+_NAMES = [column.name for column in COLUMNS]
+_TWICE = "encounter_id: comes twice in this source; the first row is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which of n rows are new [n], which are known to the letter [n], and why each other one is refused."""
+
+    new: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.bool_]
+    refused: Mapping[int, str]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one load needs to know of the encounters that are there.
+
+    The tables are asked only where they can hold one of the delivery's encounters. Into empty tables the
+    numbers of this load are enough, and where a source's first load has read each number of it and none
+    came twice, its later ones need nothing.
+    """
+
+    ledger: Sequence[Batch]
+    source_sha256: str
+    numbers: set[int] = field(default_factory=set)
+    """What this load took, while the tables were empty before it."""
+    all_numbers: list[Numbers] = field(default_factory=list)
+
+    @property
+    def _tables_were_empty(self) -> bool:
+        return not self.ledger
+
+    @property
+    def _source_is_free_of_repeats(self) -> bool:
+        return all(
+            batch.source_sha256 == self.source_sha256 and not batch.repeats_possible for batch in self.ledger
+        )
+
+    def note(self, numbers: Numbers) -> None:
+        """Note every encounter's number of a source, whether or not this load takes it."""
+        self.all_numbers.append(numbers)
+
+    def repeats_possible(self) -> bool:
+        """Tell whether a number may come twice in the source, as far as this load or an earlier one knows."""
+        if not self.all_numbers:
+            return not (self.ledger and self._source_is_free_of_repeats)
+        numbers = np.concatenate(self.all_numbers)
+        return len(np.unique(numbers)) < len(numbers)
+
+    def judge(self, connection: sa.Connection, columns: pa.Table) -> Verdict:
+        """Tell new rows from those that came before; within `columns` [n] the first of a number counts."""
+        numbers = columns["encounter_id"].to_numpy()
+        new = np.zeros(len(numbers), dtype=np.bool_)
+        new[np.unique(numbers, return_index=True)[1]] = True
+        refused = dict.fromkeys(np.flatnonzero(~new).tolist(), _TWICE)
+        known = np.zeros(len(numbers), dtype=np.bool_)
+        if self._tables_were_empty:
+            if not self.numbers.isdisjoint(numbers.tolist()):
+                for row in np.flatnonzero(new).tolist():
+                    if int(numbers[row]) in self.numbers:
+                        new[row] = False
+                        refused[row] = _TWICE
+        elif not self._source_is_free_of_repeats:
+            there = _stored(connection, numbers[new])
+            if there:
+                self._compare(columns, there, new, known, refused)
+        return Verdict(new, known, refused)
+
+    def took(self, numbers: Numbers) -> None:
+        """Remember what was taken."""
+        if self._tables_were_empty:
+            self.numbers.update(numbers.tolist())
+
+    def _compare(
+        self,
+        columns: pa.Table,
+        there: Mapping[int, _Stored],
+        new: npt.NDArray[np.bool_],
+        known: npt.NDArray[np.bool_],
+        refused: dict[int, str],
+    ) -> None:
+        sources = {batch.batch: batch.source_sha256 for batch in self.ledger}
+        numbers = columns["encounter_id"].to_numpy()
+        again = np.flatnonzero(new & np.isin(numbers, list(there)))
+        rows = zip(*(column.to_pylist() for column in columns.take(again).select(_NAMES)), strict=True)
+        for row, values in zip(again.tolist(), rows, strict=True):
+            stored, batch = there[int(numbers[row])]
+            new[row] = False
+            # A batch that the ledger does not hold yet is the one of this load.
+            if sources.get(batch, self.source_sha256) == self.source_sha256:
+                refused[row] = _TWICE
+            elif stored == values:
+                known[row] = True
+            else:
+                refused[row] = f"encounter_id: differs from the row of batch {batch}, which is kept"
+
+
+def _stored(connection: sa.Connection, numbers: Numbers) -> dict[int, _Stored]:
+    """Find stored encounters by number: their 50 values and their batch."""
+    found: dict[int, _Stored] = {}
+    for table in ENCOUNTERS.values():
+        wanted = [table.c[name] for name in _NAMES]
+        for start in range(0, len(numbers), _IDS_AT_ONCE):
+            chosen = numbers[start : start + _IDS_AT_ONCE].tolist()
+            # Integers stand in the text itself: SQLite takes only so many parameters.
+            condition = table.c.encounter_id.in_(
+                sa.bindparam("numbers", chosen, expanding=True, literal_execute=True)
+            )
+            for row in connection.execute(sa.select(*wanted, table.c.batch).where(condition)):
+                found[row.encounter_id] = tuple(row[:-1]), int(row.batch)
+    return found

@@ -1,0 +1,112 @@
+"""Where batches come from, and the file among them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol
+
+from readmission_data.dataset import DatasetFile
+from readmission_data.raw.errors import SourceError
+from readmission_data.raw.ledger import Batch
+from readmission_data.raw.lines import Block, read_header
+
+BLOCK_BYTES: Final = 2 << 20
+_LONGEST_LINE: Final = 8 << 20
+_LONGEST_HEADER: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a source has for one load.
+
+    `first` tells whether this source was never loaded from, `whole` whether the blocks run to its end.
+    `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
+    rows of validation and test are taken, from all blocks; without it an earlier load has them. `exhausted`
+    tells that nothing follows the last block. `cursor` spells a place in the source for the ledger.
+    """
+
+    sha256: str
+    dataset_kind: str
+    header: Sequence[str]
+    blocks: Iterator[Block]
+    first: bool
+    whole: bool
+    train_limit: int | None
+    held_out: bool
+    exhausted: bool
+    cursor: Callable[[int], str]
+
+
+class Source(Protocol):
+    """A place that encounters come from, batch by batch."""
+
+    @property
+    def kind(self) -> str:
+        """`file` or `feed`."""
+
+    @property
+    def name(self) -> str:
+        """Its path or address, for people."""
+
+    def deliver(self, ledger: Sequence[Batch]) -> Delivery:
+        """Give what follows the batches of the ledger; raises `SourceError` where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A data set on this machine. The first load takes validation and test whole, each a share of train."""
+
+    file: DatasetFile
+    batch_size: int
+    kind: str = "file"
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.file.path)
+
+    def deliver(self, ledger: Sequence[Batch]) -> Delivery:
+        """Go on at the byte after the last batch of a file with the same content."""
+        earlier = [
+            batch
+            for batch in ledger
+            if (batch.source_kind, batch.source_sha256) == (self.kind, self.file.sha256)
+        ]
+        stream = self.file.open_csv()
+        line = stream.readline(_LONGEST_HEADER)
+        header = read_header(line, self.name)
+        offset, number = len(line), 2
+        if earlier:
+            offset, number = int(earlier[-1].next_cursor), earlier[-1].next_line
+            stream.seek(offset)
+        return Delivery(
+            sha256=self.file.sha256,
+            dataset_kind=self.file.kind,
+            header=header,
+            blocks=_blocks(stream, offset, number, self.name),
+            first=not earlier,
+            whole=True,
+            train_limit=self.batch_size,
+            held_out=not earlier,
+            exhausted=True,
+            cursor=str,
+        )
+
+
+def _blocks(stream: BinaryIO, offset: int, number: int, name: str) -> Iterator[Block]:
+    """Cut the rest of a stream into blocks of whole lines, and close it."""
+    with stream:
+        rest = b""
+        while chunk := stream.read(BLOCK_BYTES):
+            content = rest + chunk
+            end = content.rfind(b"\n") + 1
+            if not end and len(content) > _LONGEST_LINE:
+                raise SourceError(
+                    f"{name}: line {number} is longer than {_LONGEST_LINE} bytes; this is no CSV"
+                )
+            if end:
+                yield Block(content[:end], offset, number)
+                number += content.count(b"\n", 0, end)
+                offset += end
+            rest = content[end:]
+        if rest:
+            yield Block(rest, offset, number)

@@ -1,0 +1,109 @@
+"""The tables of RawData."""
+
+from typing import Any, Final
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+from readmission_data import bulk
+from readmission_data.encounters.columns import COLUMNS, Column, Kind
+from readmission_data.raw.split import Split
+
+__all__ = ["BATCH_INFO", "ENCOUNTERS", "METADATA", "REJECTED_ROWS", "Split", "create", "read_split"]
+
+METADATA: Final = sa.MetaData()
+
+_ICD9_LENGTH: Final = 6
+# A level is compared letter by letter, not as a person would sort it ("no" is not "NO").
+_MYSQL: Final[dict[str, Any]] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_0900_bin"}
+
+
+def _type(column: Column) -> sa.types.TypeEngine[int] | sa.types.TypeEngine[str]:
+    if column.kind is Kind.IDENTIFIER:
+        return sa.BigInteger()
+    if column.kind is Kind.INTEGER:
+        return sa.SmallInteger()
+    if column.kind is Kind.ICD9:
+        return sa.String(_ICD9_LENGTH)
+    return sa.String(max(len(level) for level in column.levels))
+
+
+def _encounters(split: Split) -> sa.Table:
+    """All 50 columns typed, missing ones as NULL, and the batch that brought the row."""
+    columns = [
+        sa.Column(
+            column.name,
+            _type(column),
+            primary_key=column.name == "encounter_id",
+            autoincrement=False,
+            nullable=column.missing,
+        )
+        for column in COLUMNS
+    ]
+    return sa.Table(
+        f"{split}_data", METADATA, *columns, sa.Column("batch", sa.Integer, nullable=False), **_MYSQL
+    )
+
+
+ENCOUNTERS: Final = {split: _encounters(split) for split in Split}
+"""`train_data`, `validation_data` and `test_data`."""
+
+_MOMENT: Final = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+
+BATCH_INFO: Final = sa.Table(
+    "batch_info",
+    METADATA,
+    sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
+    # Where it came from: `file` or `feed`, its path or address, and the checksum of the whole CSV behind it.
+    sa.Column("source_kind", sa.String(8), nullable=False),
+    sa.Column("source_name", sa.String(1000), nullable=False),
+    sa.Column("source_sha256", sa.String(64), nullable=False),
+    sa.Column("dataset_kind", sa.String(16), nullable=False),
+    # Where the next batch goes on: a file's byte or a feed's own word, and the number of that line.
+    sa.Column("next_cursor", sa.String(255), nullable=False),
+    sa.Column("next_line", sa.BigInteger, nullable=False),
+    # Whether an encounter's number may come again in the rest of the source.
+    sa.Column("repeats_possible", sa.Boolean, nullable=False),
+    sa.Column("rows_read", sa.BigInteger, nullable=False),
+    sa.Column("train_rows", sa.BigInteger, nullable=False),
+    sa.Column("validation_rows", sa.BigInteger, nullable=False),
+    sa.Column("test_rows", sa.BigInteger, nullable=False),
+    # Rows of another delivery that are in the tables already, letter for letter.
+    sa.Column("known_rows", sa.BigInteger, nullable=False),
+    sa.Column("rejected_rows", sa.BigInteger, nullable=False),
+    # UTC.
+    sa.Column("started", _MOMENT, nullable=False),
+    sa.Column("finished", _MOMENT, nullable=False),
+    **_MYSQL,
+)
+
+REJECTED_ROWS: Final = sa.Table(
+    "rejected_rows",
+    METADATA,
+    sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("line_number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("source_sha256", sa.String(64), nullable=False),
+    # The line as it came, without its line end. `encoding` is `utf-8`, or `base64` where its bytes are no
+    # text.
+    sa.Column("encoding", sa.String(8), nullable=False),
+    sa.Column("line", sa.Text().with_variant(mysql.LONGTEXT(), "mysql"), nullable=False),
+    sa.Column("reason", sa.String(1000), nullable=False),
+    **_MYSQL,
+)
+
+
+def create(connection: sa.Connection) -> None:
+    """Make the tables that are not there yet."""
+    METADATA.create_all(connection)
+
+
+def read_split(connection: sa.Connection, split: Split) -> pd.DataFrame:
+    """Read the encounters of a split, one a row, in the order of `encounter_id`.
+
+    Integers are int64; categories and ICD-9 codes are strings, missing ones None or NaN. The level "None" of
+    the two laboratory results stays a string.
+    """
+    names = [column.name for column in COLUMNS]
+    frame: pd.DataFrame = bulk.read(connection, ENCOUNTERS[split], names).to_pandas()
+    return frame
