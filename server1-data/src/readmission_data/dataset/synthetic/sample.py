@@ -64,17 +64,23 @@ def write(path: Path, encounters: int = ENCOUNTERS, seed: int = SEED) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="ascii", newline="") as out:
-            out.write(",".join(CSV_HEADER) + "\r\n")
-            for start in range(0, encounters, _LINES_AT_A_TIME):
-                block = [columns[name][start : start + _LINES_AT_A_TIME].tolist() for name in CSV_HEADER]
-                out.writelines(",".join(row) + "\r\n" for row in zip(*block, strict=True))
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
+        try:
+            _write_lines(part, columns, encounters)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DatasetError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write_lines(path: Path, columns: Mapping[str, Texts], encounters: int) -> None:
+    with path.open("w", encoding="ascii", newline="") as out:
+        out.write(",".join(CSV_HEADER) + "\r\n")
+        for start in range(0, encounters, _LINES_AT_A_TIME):
+            block = [columns[name][start : start + _LINES_AT_A_TIME].tolist() for name in CSV_HEADER]
+            out.writelines(",".join(row) + "\r\n" for row in zip(*block, strict=True))
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def sample(folder: Path) -> Path:
