@@ -9,6 +9,7 @@ import numpy as np
 
 from readmission_data.clean import icd9
 from readmission_data.clean.encoding import Encoding, Feature, FeatureKind, Float32Array
+from readmission_data.clean.keys import Form, Key, Part
 from readmission_data.encounters import levels
 from readmission_data.encounters.columns import BY_NAME, DRUGS, MISSING, PREDICTORS, Kind
 
@@ -33,43 +34,47 @@ RESULT_RANK: Final = {
 """Results in rising order; a test that was not done stands below a normal one."""
 
 VISITS: Final = ("number_outpatient", "number_emergency", "number_inpatient")
+ACUTE_VISITS: Final = ("number_emergency", "number_inpatient")
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A feature and what each field adds to it.
+    """A feature and what each source adds to it.
 
-    `weights` multiplies integer fields. `contributions` gives each key of a categorical field what it adds;
-    the key None stands for all keys not named, and is 0 where it is absent.
+    `weights` multiplies integer fields. `contributions` gives each level of a key what it adds; None stands
+    for all levels not named, and is 0 where it is absent.
     """
 
     feature: Feature
     weights: dict[str, float] = field(default_factory=dict)
-    contributions: dict[str, dict[str | None, float]] = field(default_factory=dict)
+    contributions: dict[Key, dict[str | None, float]] = field(default_factory=dict)
 
 
 def assemble(definitions: Iterable[Definition]) -> Encoding:
     """Return the encoding that computes the defined features, in their order."""
     defined = list(definitions)
-    width = len(defined)
     weights: dict[str, Float32Array] = {}
-    contributions: dict[str, dict[str | None, Float32Array]] = {}
+    adding: dict[Key, dict[int, dict[str | None, float]]] = {}
     for position, definition in enumerate(defined):
         for name, weight in definition.weights.items():
-            weights.setdefault(name, np.zeros(width, np.float32))[position] = weight
-        for name, added in definition.contributions.items():
-            rows = contributions.setdefault(name, {None: np.zeros(width, np.float32)})
-            rows[None][position] = added.get(None, 0)
-            for key in added:
-                rows.setdefault(key, np.zeros(width, np.float32))
-    # A key that one feature names and another does not adds the latter's default.
-    for position, definition in enumerate(defined):
-        for name, rows in contributions.items():
-            added = definition.contributions.get(name, {})
-            default = added.get(None, 0)
-            for key, row in rows.items():
-                row[position] = added.get(key, default)
-    return Encoding.build([definition.feature for definition in defined], weights, contributions)
+            weights.setdefault(name, np.zeros(len(defined), np.float32))[position] = weight
+        for key, added in definition.contributions.items():
+            adding.setdefault(key, {})[position] = added
+    return Encoding.build(
+        [definition.feature for definition in defined],
+        weights,
+        {key: _table(added, len(defined)) for key, added in adding.items()},
+    )
+
+
+def _table(adding: dict[int, dict[str | None, float]], width: int) -> tuple[list[str], Float32Array]:
+    """Return a key's levels and its table from what it adds to each feature, by the feature's position."""
+    levels = sorted({level for added in adding.values() for level in added if level is not None})
+    table = np.zeros((len(levels) + 1, width), np.float32)
+    for position, added in adding.items():
+        default = added.get(None, 0.0)
+        table[:, position] = [added.get(level, default) for level in levels] + [default]
+    return levels, table
 
 
 def by_rule() -> list[Definition]:
@@ -83,8 +88,11 @@ def _integers() -> list[Definition]:
         for column in PREDICTORS
         if column.kind is Kind.INTEGER
     ]
-    visits = Feature("number_visits", VISITS, FeatureKind.COUNT)
-    return [*single, Definition(visits, dict.fromkeys(VISITS, 1.0))]
+    sums = [
+        Definition(Feature(name, fields, FeatureKind.COUNT), dict.fromkeys(fields, 1.0))
+        for name, fields in (("number_visits", VISITS), ("number_acute_visits", ACUTE_VISITS))
+    ]
+    return [*single, *sums]
 
 
 def _age() -> Definition:
@@ -93,7 +101,9 @@ def _age() -> Definition:
     for band in levels.AGES:
         low, high = (int(bound) for bound in re.findall(r"\d+", band))
         middles[band] = (low + high) / 2
-    return Definition(Feature("age_years", ("age",), FeatureKind.ORDINAL), contributions={"age": middles})
+    return Definition(
+        Feature("age_years", ("age",), FeatureKind.ORDINAL), contributions={_value("age"): middles}
+    )
 
 
 def _one_hots() -> list[Definition]:
@@ -105,7 +115,7 @@ def _one_hots() -> list[Definition]:
         shown = allowed[1:] if len(allowed) == 2 else allowed  # noqa: PLR2004
         for level in shown:
             feature = Feature(f"{name}_is_{_slug(level)}", (name,), FeatureKind.ONE_HOT)
-            definitions.append(Definition(feature, contributions={name: {level: 1}}))
+            definitions.append(Definition(feature, contributions={_value(name): {level: 1.0}}))
     return definitions
 
 
@@ -119,7 +129,8 @@ def _slug(level: str) -> str:
 
 def _ordinal(name: str, source: str, ranks: dict[str, int]) -> Definition:
     feature = Feature(name, (source,), FeatureKind.ORDINAL)
-    return Definition(feature, contributions={source: {level: float(rank) for level, rank in ranks.items()}})
+    added: dict[str | None, float] = {level: float(rank) for level, rank in ranks.items()}
+    return Definition(feature, contributions={_value(source): added})
 
 
 def _results() -> list[Definition]:
@@ -128,33 +139,37 @@ def _results() -> list[Definition]:
 
 def _drugs() -> list[Definition]:
     doses = [_ordinal(f"{drug}_dose", drug, DOSE_RANK) for drug in DRUGS]
+    oral = tuple(drug for drug in DRUGS if drug != "insulin")
     counts = {
-        "drugs_taken": ("Down", "Steady", "Up"),
-        "doses_changed": ("Down", "Up"),
-        "doses_raised": ("Up",),
-        "doses_lowered": ("Down",),
+        "drugs_taken": (DRUGS, ("Down", "Steady", "Up")),
+        "oral_drugs_taken": (oral, ("Down", "Steady", "Up")),
+        "doses_steady": (DRUGS, ("Steady",)),
+        "doses_changed": (DRUGS, ("Down", "Up")),
+        "doses_raised": (DRUGS, ("Up",)),
+        "doses_lowered": (DRUGS, ("Down",)),
     }
-    for name, counted in counts.items():
-        added: dict[str | None, float] = dict.fromkeys(counted, 1.0)
-        feature = Feature(name, DRUGS, FeatureKind.COUNT)
-        doses.append(Definition(feature, contributions=dict.fromkeys(DRUGS, added)))
-    return doses
+    return [*doses, *(_count(name, drugs, counted) for name, (drugs, counted) in counts.items())]
+
+
+def _count(name: str, drugs: tuple[str, ...], counted: tuple[str, ...]) -> Definition:
+    added: dict[str | None, float] = dict.fromkeys(counted, 1.0)
+    feature = Feature(name, drugs, FeatureKind.COUNT)
+    return Definition(feature, contributions=dict.fromkeys(map(_value, drugs), added))
 
 
 def _groups() -> list[Definition]:
     definitions = []
     for group in icd9.GROUPS:
-        added = _group_keys(group)
-        for diagnosis in DIAGNOSES:
-            feature = Feature(f"{diagnosis}_is_{group}", (diagnosis,), FeatureKind.GROUP)
-            definitions.append(Definition(feature, contributions={diagnosis: added}))
+        added: dict[Key, dict[str | None, float]] = {
+            Key((Part(diagnosis, Form.GROUP),)): {group: 1.0} for diagnosis in DIAGNOSES
+        }
+        for key, own in added.items():
+            feature = Feature(f"{key.fields[0]}_is_{group}", key.fields, FeatureKind.GROUP)
+            definitions.append(Definition(feature, contributions={key: own}))
         feature = Feature(f"diagnoses_{group}", DIAGNOSES, FeatureKind.COUNT)
-        definitions.append(Definition(feature, contributions=dict.fromkeys(DIAGNOSES, added)))
+        definitions.append(Definition(feature, contributions=added))
     return definitions
 
 
-def _group_keys(group: str) -> dict[str | None, float]:
-    if group != icd9.OTHER:
-        return {key: 1.0 for key, name in icd9.GROUP_OF_KEY.items() if name == group}
-    # The rest: every key but those of another group, and no diagnosis at all.
-    return {None: 1.0, MISSING: 0.0, **dict.fromkeys(icd9.GROUP_OF_KEY, 0.0)}
+def _value(field_name: str) -> Key:
+    return Key((Part(field_name),))

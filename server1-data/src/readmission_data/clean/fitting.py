@@ -3,6 +3,7 @@
 The rate of a level is scikit-learn's TargetEncoder: the level's mean pulled towards the mean of all.
 """
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -11,75 +12,80 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import TargetEncoder
 
-from readmission_data.clean import features, icd9
+from readmission_data.clean import cohort, features
 from readmission_data.clean.encoding import STEP, Encoding, Feature, FeatureKind, Float32Array
-from readmission_data.encounters.columns import MISSING
-
-RATED: Final = (
-    *features.DIAGNOSES,
-    "medical_specialty",
-    "payer_code",
-    "discharge_disposition_id",
-    "admission_source_id",
-)
-"""Fields of many levels, turned into the readmission rate of the level."""
+from readmission_data.clean.keys import CROSS, Coded, Codes, Key
+from readmission_data.clean.rates import RATES, Rate, Target
 
 FOLDS: Final = 5
-SMOOTHING: Final = 30.0
-"""Encounters' worth of the overall rate that every level's own rate is mixed with."""
 
 
-def fit(
-    train: pd.DataFrame,
-    label: npt.NDArray[np.int8],
-    groups: npt.NDArray[np.int64],
-    seed: int,
-) -> tuple[Encoding, Float32Array]:
+def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
     """Return the encoding fitted on train and train's own features [n, features], cross-fitted.
 
-    train: encounters frame of n rows; label: 0/1 [n]; groups: the patients [n].
+    train: encounters frame of n rows, all of the cohort, with `readmitted` and `patient_nbr`.
     The encoding's rates come from all of train. In the returned matrix the rates of a row come from the
     other folds, and a patient lies in one fold as a whole: no row sees its own label, nor that of another
     encounter of the same patient. The folds do not depend on the labels.
     """
-    codes, levels = _rated_codes(train)
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(codes, groups=groups)
-    encoder = TargetEncoder(target_type="binary", smooth=SMOOTHING, cv=folds)
-    crossed = encoder.fit_transform(codes, label)
-    overall = float(_on_grid(encoder.target_mean_))
-    rates = [
-        _rate(field, dict(zip(known, _on_grid(values).tolist(), strict=True)), overall)
-        for field, known, values in zip(RATED, levels, encoder.encodings_, strict=True)
-    ]
-    encoding = features.assemble([*features.by_rule(), *rates])
+    patients = train["patient_nbr"].to_numpy()
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(patients, groups=patients))
+    levels, codes = _levels(train, [rate.key for rate in RATES])
+    labels = {Target.EARLY: cohort.label(train), Target.EVER: cohort.readmitted_ever(train)}
+    definitions = features.by_rule()
+    crossed = np.empty((len(train), len(RATES)), dtype=np.float32)
+    # One encoder for all rates of the same target and smoothing.
+    alike = sorted({(rate.target, rate.smoothing) for rate in RATES})
+    fitted: dict[int, features.Definition] = {}
+    for target, smoothing in alike:
+        positions = [
+            position
+            for position, rate in enumerate(RATES)
+            if (rate.target, rate.smoothing) == (target, smoothing)
+        ]
+        encoder = TargetEncoder(target_type="binary", smooth=smoothing, cv=folds)
+        crossed[:, positions] = _on_grid(encoder.fit_transform(codes[:, positions], labels[target]))
+        overall = float(_on_grid(np.asarray(encoder.target_mean_)))
+        for position, values in zip(positions, encoder.encodings_, strict=True):
+            rates = dict(zip(levels[position], _on_grid(values).tolist(), strict=True))
+            fitted[position] = _definition(RATES[position], rates, overall)
+    encoding = features.assemble([*definitions, *(fitted[position] for position in range(len(RATES)))])
     matrix = encoding.transform(train)
-    matrix[:, -len(rates) :] = _on_grid(crossed)
+    matrix[:, len(definitions) :] = crossed
     return encoding, matrix
 
 
-def _rated_codes(train: pd.DataFrame) -> tuple[npt.NDArray[np.int64], list[list[str]]]:
-    """Return each rated field's level as a number [n, fields], and the levels by number (sorted)."""
-    codes = np.empty((len(train), len(RATED)), dtype=np.int64)
+def _levels(train: pd.DataFrame, keys: list[Key]) -> tuple[list[list[str]], Codes]:
+    """Return the levels of each key that train has, and each row's level as its number [n, keys]."""
+    columns = {field: Coded.of(train[field]) for key in keys for field in key.fields}
     levels = []
-    for position, field in enumerate(RATED):
-        raw_codes, uniques = pd.factorize(train[field], use_na_sentinel=False)
-        texts = [MISSING if pd.isna(value) else str(value) for value in uniques.tolist()]
-        if field in features.DIAGNOSES:
-            # 008 and 8 are one diagnosis.
-            texts = [icd9.shortest(icd9.key(text)) for text in texts]
-        known = sorted(set(texts))
-        codes[:, position] = np.searchsorted(known, texts)[raw_codes]
-        levels.append(known)
-    return codes, levels
+    codes = np.empty((len(train), len(keys)), dtype=np.int64)
+    for position, key in enumerate(keys):
+        parts = [columns[part.field].part(part) for part in key.parts]
+        shape = [len(part.texts) for part in parts]
+        cells, codes[:, position] = np.unique(
+            np.ravel_multi_index([part.codes for part in parts], shape), return_inverse=True
+        )
+        texts = zip(
+            *(
+                [part.texts[code] for code in column.tolist()]
+                for part, column in zip(parts, np.unravel_index(cells, shape), strict=True)
+            ),
+            strict=True,
+        )
+        levels.append([CROSS.join(text) for text in texts])
+    return levels, codes
 
 
-def _rate(field: str, rates: dict[str, float], overall: float) -> features.Definition:
+def _definition(rate: Rate, rates: dict[str, float], overall: float) -> features.Definition:
     contributions: dict[str | None, float] = {None: overall}
-    for level, rate in rates.items():
-        spelled = icd9.spellings(level) if field in features.DIAGNOSES else (level,)
-        contributions.update(dict.fromkeys(spelled, rate))
-    feature = Feature(f"{field}_rate", (field,), FeatureKind.RATE)
-    return features.Definition(feature, contributions={field: contributions})
+    for level, value in rates.items():
+        spellings = (
+            part.spellings(text) for part, text in zip(rate.key.parts, level.split(CROSS), strict=True)
+        )
+        contributions.update((CROSS.join(spelled), value) for spelled in itertools.product(*spellings))
+    feature = Feature(rate.name, rate.key.fields, FeatureKind.RATE)
+    return features.Definition(feature, contributions={rate.key: contributions})
 
 
 def _on_grid(values: npt.NDArray[np.float64]) -> Float32Array:

@@ -20,43 +20,40 @@ Source: Strack et al. 2014, table 2. `other` takes the rest, among it the V and 
 
 OTHER: Final = "other"
 
+_DIGITS: Final = 3
 
-def key(code: str) -> str:
+
+def stem(code: str) -> str:
     """Return what stands before the dot of a code ("250.83" -> "250"); "?" stays "?"."""
     return code.partition(".")[0]
 
 
-def shortest(code_key: str) -> str:
-    """Return a key without leading zeros ("008" -> "8"), as the data set spells it."""
-    return str(int(code_key)) if code_key.isdecimal() else code_key
+def spellings(code: str) -> tuple[str, ...]:
+    """Return all spellings of a code: with leading zeros up to three digits, the shortest first.
+
+    ("8", "08", "008"); the data set spells codes the shortest way.
+    """
+    digits, dot, rest = code.partition(".")
+    if not digits.isdecimal():
+        return (code,)
+    number = str(int(digits))
+    return tuple(f"{number.zfill(width)}{dot}{rest}" for width in range(len(number), _DIGITS + 1))
 
 
-def spellings(code_key: str) -> tuple[str, ...]:
-    """Return the keys that name the same three digits, with leading zeros and without ("8", "08", "008")."""
-    if not code_key.isdecimal():
-        return (code_key,)
-    return tuple(sorted({str(int(code_key)).zfill(width) for width in (1, 2, 3)}, key=len))
+def group(stem: str) -> str:
+    """Return the group of a code's stem.
 
-
-def group(code_key: str) -> str:
-    """Return the group of a code's key.
-
-    Every key that a valid code can have belongs to one: the numbers that no range names, V and E codes go
+    Every stem that a valid code can have belongs to one: the numbers that no range names, V and E codes go
     to `other`.
     """
-    if code_key.isdecimal():
-        return _GROUP_OF_NUMBER.get(int(code_key), OTHER)
-    return OTHER
+    return GROUP_OF_STEM.get(stem, OTHER)
 
 
-_GROUP_OF_NUMBER: Final = {
-    number: name
+GROUP_OF_STEM: Final = {
+    spelling: name
     for name, ranges in GROUPS.items()
     for first, last in ranges
     for number in range(first, last + 1)
+    for spelling in spellings(str(number))
 }
-
-GROUP_OF_KEY: Final = {
-    spelling: name for number, name in _GROUP_OF_NUMBER.items() for spelling in spellings(str(number))
-}
-"""Every key that belongs to a group other than `other`."""
+"""Every stem that belongs to a group other than `other`."""
