@@ -1,9 +1,10 @@
 """The API's answers, as these pages read them. What a newer API adds is ignored."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Answer(BaseModel):
@@ -91,6 +92,50 @@ class Prediction(Answer):
     flagged: bool = Field(alias="class")
 
 
+class Problem(Answer):
+    """One reason why the API refused a patient; never the value itself."""
+
+    row: int | None = None
+    field: str | None = None
+    code: str = ""
+    message: str = ""
+
+
+class ScoredRow(Answer):
+    """One line of the answer to a CSV: a risk, or what was wrong with the row.
+
+    `row` counts from 1, the first row below the header. `error` is `field: message`, or a message alone, and
+    `code` its stable word.
+    """
+
+    row: int
+    probability: float | None = None
+    flagged: bool | None = Field(default=None, alias="class")
+    code: str = ""
+    error: str = ""
+
+    @field_validator("probability", "flagged", mode="before")
+    @classmethod
+    def _empty_is_none(cls, cell: object) -> object:
+        return None if cell == "" else cell
+
+    def problem(self) -> Problem:
+        """Return what was wrong with the row, as the answers for one patient tell it."""
+        field, separator, message = self.error.partition(": ")
+        if not separator:
+            return Problem(code=self.code, message=self.error)
+        return Problem(field=field, code=self.code, message=message)
+
+
+@dataclass(frozen=True)
+class ScoredCsv:
+    """`POST /predict_batch` with a CSV: one version answered all rows of one request."""
+
+    version: str
+    threshold: float
+    rows: tuple[ScoredRow, ...]
+
+
 class Contribution(Answer):
     """How far one field moved the risk from the reference patient's, in units of probability."""
 
@@ -106,15 +151,6 @@ class Explanation(Answer):
     probability: float
     reference_probability: float
     contributions: tuple[Contribution, ...]
-
-
-class Problem(Answer):
-    """One reason why the API refused a patient; never the value itself."""
-
-    row: int | None = None
-    field: str | None = None
-    code: str = ""
-    message: str = ""
 
 
 class Refusal(Answer):

@@ -1,14 +1,25 @@
 """The inference API over HTTP: one method an endpoint, typed answers, typed errors."""
 
+import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from io import StringIO
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from readmission_ui.answers import Explanation, Health, Model, Prediction, Refusal, Reloaded
+from readmission_ui.answers import (
+    Explanation,
+    Health,
+    Model,
+    Prediction,
+    Refusal,
+    Reloaded,
+    ScoredCsv,
+    ScoredRow,
+)
 from readmission_ui.errors import (
     ApiAwayError,
     BusyError,
@@ -35,7 +46,7 @@ class ApiClient:
         self.url = url
 
     def health(self) -> Health:
-        """Ask whether the API is ready. An API without a model answers too, so only ApiAwayError is raised."""
+        """Ask whether the API is ready. One without a model answers that too: it is not an error."""
         answer = self._send("GET", "/health", refused=False)
         return _read(Health, answer)
 
@@ -70,19 +81,17 @@ class ApiClient:
         """Return the API's metrics in Prometheus' text format."""
         return self._send("GET", "/metrics").text
 
-    @contextmanager
-    def predict_csv(self, content: bytes) -> Iterator[httpx.Response]:
-        """Send a CSV of patients; the answer streams while the API is still reading."""
-        try:
-            with self._http.stream(
-                "POST", "/predict_batch", content=content, headers={"content-type": "text/csv"}
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                    _raise_refusal(answer)
-                yield answer
-        except httpx.HTTPError as error:
-            raise ApiAwayError(f"{self.url} broke off: {error}") from error
+    def predict_csv(self, content: bytes) -> ScoredCsv:
+        """Ask for the risks of the patients in a CSV, UTF-8 with a header of field names."""
+        answer = self._send(
+            "POST", "/predict_batch", content=content, headers={"content-type": "text/csv; charset=utf-8"}
+        )
+        with _understood(answer):
+            return ScoredCsv(
+                version=answer.headers.get("x-model-version", ""),
+                threshold=float(answer.headers["x-threshold"]),
+                rows=tuple(ScoredRow.model_validate(row) for row in csv.DictReader(StringIO(answer.text))),
+            )
 
     def _send(self, method: str, path: str, *, refused: bool = True, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
@@ -99,7 +108,7 @@ def _understood(answer: httpx.Response) -> Iterator[None]:
     """Turn an answer of another shape into one error. What it holds is not repeated: it may be a patient."""
     try:
         yield
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, KeyError, csv.Error) as error:
         raise UnexpectedAnswerError(
             f"{answer.request.method} {answer.request.url.path} was answered with {answer.status_code} "
             "and a body that these pages do not understand"
@@ -115,7 +124,7 @@ def _raise_refusal(answer: httpx.Response) -> None:
     refusal = _read(Refusal, answer)
     if answer.status_code == HTTPStatus.UNAUTHORIZED:
         raise TokenRefusedError(refusal.message)
-    if refusal.code in {"no_model"}:
+    if refusal.code == "no_model":
         raise ModelAwayError(refusal.message)
     if refusal.code in {"overloaded", "shutting_down"}:
         raise BusyError(refusal.message)

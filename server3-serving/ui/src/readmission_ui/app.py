@@ -14,6 +14,7 @@ from readmission_ui.tabs import batch, monitor, predict
 from readmission_ui.texts import Texts
 
 TABS_KEY = "tab"
+OPEN_TAB_KEY = "open tab"
 
 
 def main() -> None:
@@ -67,13 +68,20 @@ def _draw_tabs(page: Page) -> None:
         f":material/groups: {texts('page.batch')}",
         f":material/monitoring: {texts('page.monitor')}",
     ]
-    one, many, watched = st.tabs(labels)
+    if TABS_KEY in st.session_state and st.session_state[TABS_KEY] not in labels:
+        # The language changed, and with it the tabs' names: the same tab stays open.
+        st.session_state[TABS_KEY] = labels[st.session_state.get(OPEN_TAB_KEY, 0)]
+    tabs = st.tabs(labels, key=TABS_KEY, on_change="rerun")
+    st.session_state[OPEN_TAB_KEY] = next(index for index, tab in enumerate(tabs) if tab.open)
+    one, many, watched = tabs
+    # The first two are always drawn: they keep what was filled in.
     with one:
         predict.draw(page)
     with many:
         batch.draw(page)
-    with watched:
-        monitor.draw(page)
+    if watched.open:
+        with watched:
+            monitor.draw(page)
 
 
 main()

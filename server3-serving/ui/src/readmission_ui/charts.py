@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from readmission_ui.schema import Scores
 from readmission_ui.texts import Texts
 
@@ -27,7 +29,7 @@ def scale_end(risk: float, threshold: float, scores: Scores | None) -> float:
 
 def gauge(risk: float, threshold: float, end: float, texts: Texts) -> Options:
     """Return a half-circle gauge of a risk, its band changing colour at the threshold."""
-    colour = ABOVE if risk >= threshold else BELOW
+    colour = _colour(risk, threshold)
     shared = {
         "type": "gauge",
         "startAngle": 180,
@@ -70,9 +72,46 @@ def gauge(risk: float, threshold: float, end: float, texts: Texts) -> Options:
 
 def standing(risk: float, threshold: float, end: float, scores: Scores, texts: Texts) -> Options:
     """Return the spread of past patients' risks, with this patient's place in it."""
-    shares = scores.histogram(end, BINS)
-    step = 100 * end / BINS
-    middles = [round(step * (index + 0.5), 3) for index in range(BINS)]
+    colour = _colour(risk, threshold)
+    options = _histogram(scores.histogram(end, BINS), threshold, end)
+    options["series"][0]["markLine"] = {
+        "symbol": ["none", "none"],
+        "silent": True,
+        "data": [
+            {
+                "xAxis": round(100 * risk, 2),
+                "lineStyle": {"color": colour, "width": 3, "type": "solid"},
+                "label": {"formatter": texts("answer.here"), "color": colour, "fontWeight": "bold"},
+            }
+        ],
+    }
+    return options
+
+
+def spread(risks: Sequence[float], threshold: float, end: float) -> Options:
+    """Return the spread of some risks."""
+    counts, _ = np.histogram(risks, bins=BINS, range=(0.0, end))
+    return _histogram([float(count) / len(risks) for count in counts], threshold, end)
+
+
+def _colour(risk: float, threshold: float) -> str:
+    return ABOVE if risk >= threshold else BELOW
+
+
+def _histogram(shares: Sequence[float], threshold: float, end: float) -> Options:
+    """Return bars for shares of equal steps from 0 to `end`, coloured by the side of the threshold."""
+    step = end / len(shares)
+    bars = [
+        {
+            "value": [round(100 * step * (index + 0.5), 3), round(100 * share, 4)],
+            "itemStyle": {
+                "color": _colour(step * (index + 0.5), threshold),
+                "opacity": 0.5,
+                "borderRadius": [2, 2, 0, 0],
+            },
+        }
+        for index, share in enumerate(shares)
+    ]
     return {
         "grid": {"left": 8, "right": 8, "top": 26, "bottom": 22},
         "xAxis": {
@@ -84,43 +123,7 @@ def standing(risk: float, threshold: float, end: float, scores: Scores, texts: T
             "axisLine": {"show": True, "lineStyle": {"color": QUIET}},
         },
         "yAxis": {"type": "value", "show": False},
-        "series": [
-            {
-                "type": "bar",
-                "barWidth": "92%",
-                "barCategoryGap": "8%",
-                "data": [
-                    {
-                        "value": [middle, round(100 * share, 4)],
-                        "itemStyle": {
-                            "color": ABOVE if middle >= 100 * threshold else BELOW,
-                            "opacity": 0.45,
-                            "borderRadius": [2, 2, 0, 0],
-                        },
-                    }
-                    for middle, share in zip(middles, shares, strict=True)
-                ],
-                "markLine": {
-                    "symbol": ["none", "none"],
-                    "silent": True,
-                    "data": [
-                        {
-                            "xAxis": round(100 * risk, 2),
-                            "lineStyle": {
-                                "color": ABOVE if risk >= threshold else BELOW,
-                                "width": 3,
-                                "type": "solid",
-                            },
-                            "label": {
-                                "formatter": texts("answer.here"),
-                                "color": ABOVE if risk >= threshold else BELOW,
-                                "fontWeight": "bold",
-                            },
-                        }
-                    ],
-                },
-            }
-        ],
+        "series": [{"type": "bar", "barWidth": "92%", "data": bars}],
     }
 
 

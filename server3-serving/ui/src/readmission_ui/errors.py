@@ -41,3 +41,15 @@ class RefusedError(ReadmissionUIError):
         super().__init__(message)
         self.code = code
         self.problems = problems
+
+
+class FileRefusedError(ReadmissionUIError):
+    """A file holds no patients that could be sent; `key` names the text that says why."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+class PrometheusAwayError(ReadmissionUIError):
+    """Prometheus does not answer the monitor's queries."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from readmission_ui import history
+from readmission_ui import timeline
 from readmission_ui.api_client import ApiClient
 from readmission_ui.page import Seen, look
 from readmission_ui.settings import Language, UISettings
@@ -52,7 +52,7 @@ def draw_state(settings: UISettings, client: ApiClient, seen: Seen, texts: Texts
         if now.key != st.session_state[SEEN_KEY]:
             st.rerun(scope="app")
         if now.health is not None:
-            history.record(client)
+            timeline.record(client, settings.refresh_seconds)
         label, colour, icon = _state(now, texts)
         st.badge(
             label,

@@ -19,6 +19,12 @@ def sentence(error: ReadmissionUIError, texts: Texts) -> str:
             return texts("problem.strange")
 
 
+def refusal(error: RefusedError, schema: Schema, texts: Texts) -> str:
+    """Return what the API did not take, a line a problem, as Markdown."""
+    listed = [f"- {problem_sentence(problem, schema, texts)}" for problem in error.problems]
+    return "\n".join(listed) or str(error)
+
+
 def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
     """Return what is wrong with one field.
 
@@ -26,9 +32,9 @@ def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
     do not know the API's own sentence stands.
     """
     code = f"problem.{problem.code}"
-    if problem.field is None or code not in words(texts.language):
+    if code not in words(texts.language):
         return problem.message
-    field = schema.field(problem.field)
+    field = schema.field(problem.field or "")
     if field is None:
         return texts(code, field=problem.field, minimum="", maximum="", value="")
     return texts(

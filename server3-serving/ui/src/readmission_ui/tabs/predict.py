@@ -70,9 +70,8 @@ def _ask(page: Page, filled: form.Filled) -> None:
     try:
         prediction = page.client.predict(filled.patient)
     except RefusedError as error:
-        said = [problems.problem_sentence(problem, page.schema, texts) for problem in error.problems]
-        listed = "\n".join(f"- {sentence}" for sentence in said) or problems.sentence(error, texts)
-        st.error(f"**{texts('problem.title')}**\n\n{listed}", icon=":material/block:")
+        said = problems.refusal(error, page.schema, texts)
+        st.error(f"**{texts('problem.title')}**\n\n{said}", icon=":material/block:")
         return
     except (ApiAwayError, ModelAwayError):
         # The whole page tells about an API or a model that is away.

@@ -1,7 +1,0 @@
-"""History."""
-
-from readmission_ui.api_client import ApiClient
-
-
-def record(client: ApiClient) -> None:
-    """Record."""
