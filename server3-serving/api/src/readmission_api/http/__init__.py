@@ -1,0 +1,1 @@
+"""The HTTP layer: routes, bodies, limits and the one error body."""

@@ -1,0 +1,61 @@
+"""Routes that change something, guarded by the token where one is set."""
+
+import asyncio
+import hmac
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+
+from readmission_api.errors import RefusedError
+from readmission_api.http.answers import json_response
+from readmission_api.http.parts import Parts
+from readmission_api.http.problems import sentence_of
+
+
+def require_token(parts: Parts, request: Request) -> None:
+    """Refuse a request without the right bearer token, where one is set."""
+    token = parts.settings.token
+    if token is None:
+        return
+    given = request.headers.get("authorization", "").encode("latin-1")
+    if not hmac.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):
+        raise RefusedError(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthorized",
+            "Send the header Authorization: Bearer with the token of this server.",
+            headers=(("www-authenticate", "Bearer"),),
+        )
+
+
+def admin_routes(parts: Parts) -> APIRouter:
+    """Build the routes that change something."""
+    router = APIRouter(tags=["model"])
+
+    @router.post("/reload_model", summary="Look at the alias now")
+    async def reload_model(request: Request) -> Response:
+        require_token(parts, request)
+        before = parts.store.serving
+        reload = await asyncio.to_thread(parts.store.refresh, force=True)
+        if reload.result in {"loaded", "unchanged"}:
+            return json_response(
+                {
+                    "result": reload.result,
+                    "version": reload.version,
+                    "previous": before.predictor.version.version if before else None,
+                }
+            )
+        message = sentence_of(reload.error or "the model can't be reloaded")
+        if reload.result == "unreachable":
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "registry_unreachable",
+                message,
+                headers=(("retry-after", "5"),),
+            )
+        if reload.result == "unset":
+            raise RefusedError(HTTPStatus.CONFLICT, "alias_unset", message)
+        if reload.result == "failed":
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "reload_failed", message)
+        raise RefusedError(HTTPStatus.BAD_GATEWAY, "model_refused", message)
+
+    return router

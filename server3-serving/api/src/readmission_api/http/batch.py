@@ -1,0 +1,141 @@
+"""`POST /predict_batch`: a JSON list, or a CSV upload whose answer is streamed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from readmission_api.errors import PatientRefusedError, Problem, RefusedError
+from readmission_api.http import bodies, problems
+from readmission_api.http.csv_upload import read_header, score_lines, spool
+from readmission_api.http.parts import Parts
+from readmission_api.predictor import json_text
+from readmission_api.predictor.patients import Row
+from readmission_api.predictor.predictor import Predictor
+
+PATH = "/predict_batch"
+_ROWS_AT_ONCE = 256
+"""Rows between two turns of the event loop: some 5 ms of work, so that single patients do not wait long."""
+
+
+def batch_routes(parts: Parts) -> APIRouter:
+    """Build the route of batches."""
+    router = APIRouter(tags=["predictions"])
+
+    @router.post(PATH, summary="Predict for many patients")
+    async def predict_batch(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "").lower().encode("latin-1")
+        media_type, _, parameters = content_type.partition(b";")
+        predictor = parts.serving().predictor
+        kinds = {b"text/csv": _csv_upload, b"application/json": _json_list}
+        answer = kinds.get(media_type.strip())
+        if answer is None:
+            raise RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "wrong_content_type",
+                "Send a JSON list (application/json) or a CSV file (text/csv).",
+            )
+        bodies.require_utf8(parameters)
+        return await answer(parts, request, predictor)
+
+    return router
+
+
+async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Response:
+    settings = parts.settings
+    request_id: str = request.scope["state"]["request_id"]
+    bodies.check_length(request.scope["headers"], settings.max_batch_bytes)
+    async with parts.admission.enter():
+        body = await bodies.read_body(
+            request.receive, limit=settings.max_batch_bytes, timeout=settings.body_timeout_seconds
+        )
+        patients = await asyncio.to_thread(split, body)
+        if not 1 <= len(patients) <= settings.max_batch_rows:
+            raise _invalid_batch(f"Send between 1 and {settings.max_batch_rows} patients.")
+        # All rows are read before any is scored: one bad row refuses the list.
+        rows: list[Row] = []
+        found: list[Problem] = []
+        for start in range(0, len(patients), _ROWS_AT_ONCE):
+            part = patients[start : start + _ROWS_AT_ONCE]
+            rows.extend(await asyncio.to_thread(read_rows, predictor, part, start, found))
+            if len(found) >= problems.MAX_PROBLEMS:
+                break
+        if found:
+            raise problems.invalid_patient(tuple(found))
+        answers: list[bytes] = []
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            scored = rows[start : start + _ROWS_AT_ONCE]
+            answers.append(await asyncio.to_thread(_score, parts, predictor, request_id, start, scored))
+    return Response(
+        b'{"request_id":%b,%b"count":%d,"predictions":[%b]}'
+        % (msgspec.json.encode(request_id), predictor.answer_part, len(rows), b",".join(answers)),
+        media_type="application/json",
+    )
+
+
+def _score(parts: Parts, predictor: Predictor, request_id: str, first: int, rows: list[Row]) -> bytes:
+    risks = parts.scoring.many(predictor, request_id, range(first, first + len(rows)), rows)
+    threshold = predictor.threshold
+    return b",".join([b'{"probability":%.9g,"class":%d}' % (risk, risk >= threshold) for risk in risks])
+
+
+async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> Response:
+    settings = parts.settings
+    request_id: str = request.scope["state"]["request_id"]
+    bodies.check_length(request.scope["headers"], settings.max_csv_bytes)
+    upload = await spool(
+        bodies.stream_body(
+            request.receive, limit=settings.max_csv_bytes, timeout=settings.body_timeout_seconds
+        )
+    )
+    try:
+        header = read_header(upload, predictor)
+    except BaseException:
+        upload.close()
+        raise
+
+    async def lines() -> AsyncIterator[bytes]:
+        with upload:
+            steps = score_lines(upload, header, predictor, parts.scoring, request_id)
+            while (step := await asyncio.to_thread(next, steps, None)) is not None:
+                yield step
+
+    return StreamingResponse(
+        lines(),
+        media_type="text/csv; charset=utf-8",
+        headers={
+            "x-model": predictor.version.model,
+            "x-model-version": predictor.version.version,
+            "x-threshold": f"{predictor.threshold:.9g}",
+        },
+    )
+
+
+def split(body: bytes) -> list[msgspec.Raw]:
+    """Split a JSON list into its patients' texts; raises what `json_text.parse` does, and `RefusedError`."""
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if isinstance(json_text.parse(body), list):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "bad_json", "The body is not JSON.") from None
+        raise _invalid_batch("Send a JSON list of patients.") from None
+
+
+def read_rows(
+    predictor: Predictor, patients: list[msgspec.Raw], first: int, found: list[Problem]
+) -> list[Row]:
+    """Read a part of a list whose first patient is number `first`; problems go to `found`."""
+    rows = []
+    for index, patient in enumerate(patients, start=first):
+        try:
+            rows.append(predictor.patients.read(patient))
+        except PatientRefusedError as error:
+            found.extend(msgspec.structs.replace(problem, row=index) for problem in error.problems)
+    return rows
+
+
+def _invalid_batch(message: str) -> RefusedError:
+    return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_batch", message)

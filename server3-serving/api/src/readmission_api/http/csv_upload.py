@@ -1,0 +1,256 @@
+"""CSV uploads: kept on disk while they arrive, then read, checked and scored some rows at a time.
+
+The upload is complete before the answer begins: most clients send all before they read, so an answer that
+streams against a running upload would end in both sides waiting.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
+
+from readmission_api.errors import PatientRefusedError, Problem, RefusedError
+from readmission_api.predictor.patient_check import shown
+from readmission_api.predictor.patients import Patients, Row
+from readmission_api.predictor.predictor import Predictor
+from readmission_api.predictor.schema import MISSING, Field
+from readmission_api.scoring import Scoring
+
+IGNORED: Final = frozenset({"encounter_id", "patient_nbr", "weight", "readmitted"})
+"""Columns of the data set that no model takes; a whole export may be sent as it is."""
+
+_ENCOUNTER: Final = "encounter_id"
+_SHOWN_ENCOUNTER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IN_MEMORY: Final = 1024 * 1024
+_ROWS_AT_ONCE: Final = 512
+_MANY_SPELLINGS: Final = 20_000
+_BROKEN: Final = "the file can't be read as CSV from here on"
+_WHOLE: Final = re.compile(r"[+-]?\d{1,9}(?:\.0{1,9})?")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where the fields stand in a line. `columns` follows `Patients.names`; None is a field left out."""
+
+    width: int
+    columns: tuple[int | None, ...]
+    encounter: int | None
+
+
+async def spool(parts: AsyncIterator[bytes]) -> IO[bytes]:
+    """Store an upload, in memory while it is small; raises `RefusedError` where it is not UTF-8 text."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    upload = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the answer's stream closes it
+    try:
+        async for part in parts:
+            decoder.decode(part)
+            _check_text(part)
+            upload.write(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        upload.close()
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "bad_encoding", "The file is not UTF-8.") from None
+    except BaseException:
+        upload.close()
+        raise
+    upload.seek(0)
+    return upload
+
+
+def _check_text(part: bytes) -> None:
+    if b"\0" in part:
+        raise invalid_csv("The file holds NUL bytes; send it as text.")
+
+
+def invalid_csv(message: str, problems: tuple[Problem, ...] = ()) -> RefusedError:
+    """Say what is wrong with a file as a whole."""
+    return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_csv", message, problems=problems)
+
+
+def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
+    """Read the first line and leave the file before the second; raises `RefusedError`."""
+    line = upload.readline(_IN_MEMORY)
+    try:
+        names = next(csv.reader([line.decode("utf-8-sig")], strict=True), [])
+    except csv.Error:
+        raise invalid_csv("The first line can't be read as CSV.") from None
+    names = [name.strip().replace("-", "_") for name in names]
+    if not any(names):
+        raise invalid_csv("The file is empty; its first line names the fields.")
+    patients = predictor.patients
+    found = []
+    for name in dict.fromkeys(names):
+        if name not in patients.names and name not in IGNORED:
+            text = shown(name)
+            found.append(
+                Problem(
+                    code="unknown_field",
+                    field=text,
+                    message=f"{text or 'a column without a usable name'} is no field of this model",
+                )
+            )
+        elif names.count(name) > 1:
+            found.append(
+                Problem(code="duplicate_field", field=name, message=f"{name} is there more than once")
+            )
+    found.extend(
+        Problem(code="missing_field", field=field.name, message=f"the column {field.name} is missing")
+        for field in patients.fields
+        if field.required and field.name not in names
+    )
+    if found:
+        raise invalid_csv(f"The first line is wrong: {found[0].message}.", tuple(found))
+    place = {name: index for index, name in enumerate(names)}
+    return Header(len(names), tuple(place.get(name) for name in patients.names), place.get(_ENCOUNTER))
+
+
+def score_lines(
+    upload: IO[bytes], header: Header, predictor: Predictor, scoring: Scoring, request_id: str
+) -> Iterator[bytes]:
+    """Yield the answer's lines, some at a time. Blocks: not for the event loop."""
+    text = io.TextIOWrapper(upload, encoding="utf-8", newline="")
+    try:
+        yield ("row,encounter_id," if header.encounter is not None else "row,").encode() + (
+            b"probability,class,error,code\r\n"
+        )
+        columns = CsvColumns(predictor.patients, header)
+        reader = csv.reader(text, strict=True)
+        first = 1
+        broken = False
+        while not broken:
+            lines, broken = _take(reader)
+            if lines:
+                yield _answers(lines, first, columns, predictor, scoring, request_id)
+                first += len(lines)
+            elif not broken:
+                return
+        cells = [first, *([""] if header.encounter is not None else []), "", "", _BROKEN, "bad_csv"]
+        yield (",".join(map(str, cells)) + "\r\n").encode()
+    finally:
+        text.detach()
+
+
+def _take(reader: Iterator[list[str]]) -> tuple[list[list[str]], bool]:
+    """Return the next lines, and whether the file can't be read on."""
+    lines: list[list[str]] = []
+    try:
+        lines.extend(line for line in islice(reader, _ROWS_AT_ONCE) if line)
+    except csv.Error:
+        return lines, True
+    return lines, False
+
+
+def _answers(
+    lines: Sequence[list[str]],
+    first: int,
+    columns: "CsvColumns",
+    predictor: Predictor,
+    scoring: Scoring,
+    request_id: str,
+) -> bytes:
+    rows, refused = columns.read(lines)
+    risks = iter(
+        scoring.many(predictor, request_id, [first + n for n in range(len(lines)) if n not in refused], rows)
+        if rows
+        else ()
+    )
+    encounter = columns.header.encounter
+    out = io.StringIO()
+    writer = csv.writer(out)
+    for number, line in enumerate(lines):
+        start: list[Any] = [first + number]
+        if encounter is not None:
+            given = line[encounter] if encounter < len(line) else ""
+            start.append(given if _SHOWN_ENCOUNTER.fullmatch(given) else "")
+        problem = refused.get(number)
+        if problem is None:
+            risk = next(risks)
+            writer.writerow([*start, f"{risk:.9g}", int(risk >= predictor.threshold), "", ""])
+        else:
+            error = f"{problem.field}: {problem.message}" if problem.field else problem.message
+            writer.writerow([*start, "", "", error, problem.code])
+    return out.getvalue().encode()
+
+
+class CsvColumns:
+    """Turns lines of text into rows, a column at a time where all is well, a line at a time where not."""
+
+    def __init__(self, patients: Patients, header: Header) -> None:
+        self.header = header
+        self._patients = patients
+        self._spellings = [_spellings(field) for field in patients.fields]
+
+    def read(self, lines: Sequence[list[str]]) -> tuple[list[Row], dict[int, Problem]]:
+        """Return the rows of the lines that are right, and what is wrong with the others by their index."""
+        if set(map(len, lines)) == {self.header.width}:
+            columns = list(zip(*lines, strict=True))
+            values = []
+            for field, spelling, place in zip(
+                self._patients.fields, self._spellings, self.header.columns, strict=True
+            ):
+                if place is None:
+                    values.append([field.absent] * len(lines))
+                    continue
+                column = list(map(spelling.get, columns[place]))
+                if None in column:
+                    break
+                values.append(column)
+            else:
+                return list(zip(*values, strict=True)), {}
+        rows, refused = [], {}
+        for index, line in enumerate(lines):
+            try:
+                rows.append(self._row(line))
+            except PatientRefusedError as error:
+                refused[index] = error.problems[0]
+        return rows, refused
+
+    def _row(self, line: list[str]) -> Row:
+        if len(line) != self.header.width:
+            raise PatientRefusedError(
+                (
+                    Problem(
+                        code="wrong_length",
+                        message=f"the line has {len(line)} cells, the first line {self.header.width}",
+                    ),
+                )
+            )
+        patient = {
+            field.name: _cell(field, line[place])
+            for field, place in zip(self._patients.fields, self.header.columns, strict=True)
+            if place is not None and line[place] != ""
+        }
+        row = self._patients.read_value(patient)
+        # The next lines with the same new spelling (an ICD-9 code, say) take the fast way.
+        for spelling, place, value in zip(self._spellings, self.header.columns, row, strict=True):
+            if place is not None and len(spelling) < _MANY_SPELLINGS:
+                spelling[line[place]] = value
+        return row
+
+
+def _cell(field: Field, text: str) -> Any:  # noqa: ANN401 - int or str
+    if field.kind == "integer" and _WHOLE.fullmatch(text):
+        return int(float(text))
+    return text
+
+
+def _spellings(field: Field) -> dict[str, Any]:
+    spellings: dict[str, Any] = {}
+    if not field.required:
+        spellings[""] = field.absent
+    if field.takes_missing:
+        spellings[MISSING] = MISSING
+    if field.kind == "integer":
+        assert field.minimum is not None  # noqa: S101 - the schema was checked when it was loaded
+        assert field.maximum is not None  # noqa: S101
+        top = min(field.maximum, field.minimum + _MANY_SPELLINGS)
+        spellings.update({str(value): value for value in range(field.minimum, top + 1)})
+    else:
+        spellings.update({level.value: level.value for level in field.levels})
+    return spellings

@@ -1,0 +1,54 @@
+"""`POST /explain`: which fields moved a patient's risk."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from readmission_api.http import bodies
+from readmission_api.http.answers import json_response
+from readmission_api.http.parts import Parts
+from readmission_api.predictor.explanation import explain
+
+PATH = "/explain"
+
+
+def explain_routes(parts: Parts) -> APIRouter:
+    """Build the route of explanations."""
+    router = APIRouter(tags=["predictions"])
+
+    @router.post(PATH, summary="Say which fields moved one patient's risk")
+    async def explain_patient(
+        request: Request,
+        samples: Annotated[
+            int, Query(ge=2, le=1024, multiple_of=2, description="Orders of the fields that are tried")
+        ] = 64,
+        seed: Annotated[int, Query(ge=0, le=2**32 - 1, description="Equal seeds give equal answers")] = 0,
+    ) -> Response:
+        bodies.require_json(request.headers.get("content-type", "").encode("latin-1"))
+        limit = parts.settings.max_patient_bytes
+        bodies.check_length(request.scope["headers"], limit)
+        predictor = parts.serving().predictor
+        async with parts.admission.enter():
+            body = await bodies.read_body(
+                request.receive, limit=limit, timeout=parts.settings.body_timeout_seconds
+            )
+            row = predictor.patients.read(body)
+            explanation = await asyncio.to_thread(explain, predictor, row, samples=samples, seed=seed)
+        return json_response(
+            {
+                "request_id": request.scope["state"]["request_id"],
+                "model": predictor.version.model,
+                "version": predictor.version.version,
+                "threshold": predictor.threshold,
+                "probability": explanation.probability,
+                "class": int(explanation.probability >= predictor.threshold),
+                "reference_probability": explanation.reference_probability,
+                "contributions": explanation.contributions,
+                "samples": samples,
+                "seed": seed,
+                **({"warning": predictor.warning} if predictor.warning else {}),
+            }
+        )
+
+    return router

@@ -1,0 +1,62 @@
+"""Whether the process answers, whether it can predict, and its metrics."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from readmission_api.http.answers import json_response
+from readmission_api.http.parts import Parts
+
+
+def health_routes(parts: Parts) -> APIRouter:
+    """Build the routes that probes and Prometheus ask."""
+    router = APIRouter(tags=["health"])
+    settings, store = parts.settings, parts.store
+
+    @router.get("/health/live", summary="Whether the process answers")
+    async def live() -> Response:
+        return json_response({"status": "live"})
+
+    @router.get("/health/ready", summary="Whether predictions are answered")
+    async def ready() -> Response:
+        reason = not_ready()
+        serving = store.serving
+        state = {
+            "status": "not ready" if reason else "ready",
+            "model": settings.model_name,
+            "version": serving.predictor.version.version if serving else None,
+        }
+        if reason:
+            return json_response({**state, "reason": reason}, HTTPStatus.SERVICE_UNAVAILABLE)
+        return json_response(state)
+
+    @router.get("/health", summary="Both, with what is degraded")
+    async def health() -> Response:
+        reason = not_ready()
+        serving, last = store.serving, store.last
+        return json_response(
+            {
+                "live": True,
+                "ready": reason is None,
+                "model": settings.model_name,
+                "version": serving.predictor.version.version if serving else None,
+                "reason": reason,
+                "source": serving.source if serving else None,
+                "stale": last is not None and last.result not in {"loaded", "unchanged"},
+                "prediction_log": parts.log_state(),
+            },
+            HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK,
+        )
+
+    def not_ready() -> str | None:
+        if parts.draining:
+            return "the server is shutting down"
+        return None if store.serving else parts.reason()
+
+    @router.get("/metrics", summary="For Prometheus")
+    async def metrics() -> Response:
+        parts.before_scrape()
+        return Response(parts.instruments.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

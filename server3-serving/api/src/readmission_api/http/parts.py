@@ -1,0 +1,75 @@
+"""What the routes work with, built once by the app factory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from readmission_api.errors import OverloadedError
+from readmission_api.http import problems
+from readmission_api.http.bodies import RequestIds
+from readmission_api.metrics.instruments import Instruments
+from readmission_api.model_store.store import ModelStore, Serving
+from readmission_api.observers import Observers
+from readmission_api.scoring import Scoring
+from readmission_api.settings import ApiSettings
+
+
+class Admission:
+    """Room for so many long requests at once, and a queue for so many more."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        self._room = asyncio.Semaphore(running)
+        self._waiting = waiting
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Wait for room; raises `OverloadedError` where the queue is full."""
+        if self._room.locked():
+            if self._waiting <= 0:
+                raise OverloadedError("the server has all the work it can take; try again in a second")
+            self._waiting -= 1
+            try:
+                await self._room.acquire()
+            finally:
+                self._waiting += 1
+        else:
+            await self._room.acquire()
+        try:
+            yield
+        finally:
+            self._room.release()
+
+
+@dataclass
+class Parts:
+    """The pieces of one app. `draining` is set at SIGTERM: no longer ready, still answering."""
+
+    settings: ApiSettings
+    instruments: Instruments
+    store: ModelStore
+    scoring: Scoring
+    admission: Admission
+    observers: Observers
+    request_ids: RequestIds = field(default_factory=RequestIds)
+    draining: bool = False
+
+    def log_state(self) -> str:
+        """Say how the prediction log fares: off, ok or failing."""
+        return self.observers.log_state()
+
+    def before_scrape(self) -> None:
+        """Bring the gauges up to date."""
+        self.observers.update_gauges(self.store)
+
+    def serving(self) -> Serving:
+        """Return what serves now; raises `RefusedError` where nothing does."""
+        serving = self.store.serving
+        if serving is None:
+            raise problems.no_model(self.reason())
+        return serving
+
+    def reason(self) -> str:
+        """Say why nothing serves."""
+        last = self.store.last
+        return (last.error if last else None) or "the first one is being loaded"

@@ -1,0 +1,76 @@
+"""Verified versions on disk, so that a restart does not need the registry."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from readmission_api.errors import ModelRefusedError, ReadmissionApiError
+from readmission_api.model_store.verification import verify_manifest
+from readmission_api.predictor.predictor import ModelVersion
+
+_KEPT: Final = 4
+_RECORD: Final = "production.json"
+
+
+class DiskCopy:
+    """Folder of versions by the hash of their manifest, and the record of which one served last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._versions = folder / "versions"
+
+    def prepare(self) -> Path:
+        """Make the folder for what is being downloaded; raises `ReadmissionApiError`."""
+        try:
+            self._versions.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReadmissionApiError(f"the state folder can't be written: {error.strerror}") from error
+        return self._versions
+
+    def find(self, manifest_sha256: str) -> Path | None:
+        """Return the folder of a version whose files are all still right: None where there is none."""
+        folder = self._versions / manifest_sha256
+        if not folder.is_dir():
+            return None
+        try:
+            verify_manifest(folder, manifest_sha256)
+        except ModelRefusedError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return folder
+
+    def keep(self, files: Path, manifest_sha256: str) -> Path:
+        """Give a verified version its place, in one step; another worker may have been faster."""
+        folder = self._versions / manifest_sha256
+        if self.find(manifest_sha256) is None:
+            files.rename(folder)
+        return folder
+
+    def record(self, version: ModelVersion) -> None:
+        """Note, in one step, which version serves; then forget all but the latest few."""
+        record = self._folder / f".{_RECORD}.{os.getpid()}"
+        with record.open("wb") as file:
+            file.write(msgspec.json.encode(version))
+            file.flush()
+            os.fsync(file.fileno())
+        record.replace(self._folder / _RECORD)
+        os.utime(self._versions / version.manifest_sha256)
+        self._forget()
+
+    def recorded(self) -> tuple[ModelVersion, Path] | None:
+        """Return the version that served last and its verified files: None where there is none."""
+        try:
+            version = msgspec.json.decode((self._folder / _RECORD).read_bytes(), type=ModelVersion)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        folder = self.find(version.manifest_sha256)
+        return (version, folder) if folder else None
+
+    def _forget(self) -> None:
+        kept = [path for path in self._versions.iterdir() if not path.name.startswith("incoming-")]
+        kept.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[_KEPT:]:
+            shutil.rmtree(path, ignore_errors=True)

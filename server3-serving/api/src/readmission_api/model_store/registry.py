@@ -1,0 +1,75 @@
+"""The MLflow registry, as far as serving needs it: an alias becomes a version, a version becomes files."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import mlflow.artifacts
+import requests
+from mlflow import MlflowClient, MlflowException
+
+from readmission_api.errors import ModelRefusedError, RegistryUnreachableError
+from readmission_api.model_store.verification import MANIFEST
+from readmission_api.predictor.predictor import ModelVersion
+
+MANIFEST_TAG: Final = "manifest_sha256"
+_NOT_THERE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+
+class Registry:
+    """One registered model in one tracking server."""
+
+    def __init__(self, tracking_uri: str, model_name: str, *, timeout_seconds: int) -> None:
+        # MLflow reads these at each call. Its own seven retries would hold a reload for minutes; the reload
+        # loop comes back by itself.
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_seconds)
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        self.model_name = model_name
+        self._tracking_uri = tracking_uri
+        self._client = MlflowClient(tracking_uri, tracking_uri)
+
+    def resolve(self, alias: str) -> ModelVersion | None:
+        """Find the version an alias stands for now: None where there is none.
+
+        Raises `RegistryUnreachableError`, and `ModelRefusedError` for a version without a manifest.
+        """
+        try:
+            found = self._client.get_model_version_by_alias(self.model_name, alias)
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return None
+            raise RegistryUnreachableError(_one_line(error)) from error
+        except (requests.RequestException, OSError) as error:
+            raise RegistryUnreachableError(_one_line(error)) from error
+        manifest = found.tags.get(MANIFEST_TAG)
+        if manifest is None:
+            raise ModelRefusedError("manifest", f"version {found.version} has no tag {MANIFEST_TAG}")
+        return ModelVersion(self.model_name, str(found.version), alias, manifest, found.run_id)
+
+    def download(self, version: ModelVersion, into: Path) -> Path:
+        """Copy a version's files into the empty folder `into` and return the one that they lie in.
+
+        Raises `RegistryUnreachableError`, and `ModelRefusedError` where the version has no such files.
+        """
+        try:
+            source = self._client.get_model_version_download_uri(version.model, version.version)
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=str(into), tracking_uri=self._tracking_uri
+            )
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                raise ModelRefusedError("files", f"version {version.version} has no files") from error
+            raise RegistryUnreachableError(_one_line(error)) from error
+        except (requests.RequestException, OSError) as error:
+            raise RegistryUnreachableError(_one_line(error)) from error
+        manifests = sorted(into.rglob(MANIFEST), key=lambda path: len(path.parts))
+        if not manifests:
+            raise ModelRefusedError("files", f"version {version.version} has no {MANIFEST}")
+        return manifests[0].parent
+
+
+def _one_line(error: Exception) -> str:
+    """Say what went wrong without MLflow's long texts, which may repeat addresses with passwords."""
+    status = getattr(error, "error_code", None)
+    return f"the registry does not answer ({status or type(error).__name__})"

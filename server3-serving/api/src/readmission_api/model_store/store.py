@@ -1,0 +1,200 @@
+"""Which version serves now, and how the next one takes its place."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal
+
+from readmission_api.errors import ModelRefusedError, ReadmissionApiError, RegistryUnreachableError
+from readmission_api.model_store.disk_copy import DiskCopy
+from readmission_api.model_store.registry import Registry
+from readmission_api.model_store.verification import load
+from readmission_api.predictor.predictor import ModelVersion, Predictor
+
+logger = logging.getLogger(__name__)
+
+Result = Literal["loaded", "unchanged", "refused", "refused_before", "unset", "unreachable", "failed"]
+RESULTS: Final[tuple[Result, ...]] = (
+    "loaded",
+    "unchanged",
+    "refused",
+    "refused_before",
+    "unset",
+    "unreachable",
+    "failed",
+)
+_TRANSFER_REASONS: Final = {"files", "hash"}
+_TRANSFER_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The version that answers, where it came from and since when. One object, so it swaps in one step."""
+
+    predictor: Predictor
+    source: Literal["registry", "disk"]
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How the last look at the alias went."""
+
+    result: Result
+    at: datetime
+    version: str | None = None
+    error: str | None = None
+
+
+class ModelStore:
+    """Follows two aliases of the registry.
+
+    `serving` and `challenger` may be read at any time from any thread. `refresh` blocks, on the network and
+    the processor: call it outside of the event loop. `on_reload` is called after each look with its result.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        disk: DiskCopy,
+        *,
+        alias: str,
+        shadow_alias: str | None,
+        on_reload: Callable[[Reload], None],
+    ) -> None:
+        self.serving: Serving | None = None
+        self.challenger: Predictor | None = None
+        self.last: Reload | None = None
+        self._registry = registry
+        self._disk = disk
+        self._alias = alias
+        self._shadow_alias = shadow_alias
+        self._on_reload = on_reload
+        self._lock = threading.Lock()
+        self._refused: dict[ModelVersion, int] = {}
+
+    def refresh(self, *, force: bool = False) -> Reload:
+        """Look at the aliases once and follow them. `force` tries a version again that was refused."""
+        with self._lock:
+            if force:
+                self._refused.clear()
+            reload = self._refresh_production()
+            self.last = reload
+            self._on_reload(reload)
+            if self._shadow_alias and reload.result != "unreachable":
+                self._refresh_challenger(self._shadow_alias)
+            return reload
+
+    def _refresh_production(self) -> Reload:
+        now = datetime.now(UTC)
+        try:
+            reload = self._follow(now)
+        except ModelRefusedError as error:
+            logger.error("model version refused (%s): %s", error.reason, error)  # noqa: TRY400 - one line
+            reload = Reload("refused", now, error=str(error))
+        except RegistryUnreachableError as error:
+            logger.warning("%s", error)
+            reload = Reload("unreachable", now, error=str(error))
+        except ReadmissionApiError as error:
+            logger.error("the model can't be reloaded: %s", error)  # noqa: TRY400 - one line
+            reload = Reload("failed", now, error=str(error))
+        except OSError as error:
+            logger.error("the model can't be reloaded: %s", error.strerror)  # noqa: TRY400 - one line
+            reload = Reload("failed", now, error=f"the state folder can't be written: {error.strerror}")
+        if reload.result not in {"loaded", "unchanged", "unset"}:
+            self._serve_recorded()
+        return reload
+
+    def _follow(self, now: datetime) -> Reload:
+        version = self._registry.resolve(self._alias)
+        if version is None:
+            return Reload("unset", now, error=f"no version has the alias {self._alias}")
+        serving = self.serving
+        if serving and _same(serving.predictor.version, version):
+            if serving.source == "disk":
+                self.serving = Serving(serving.predictor, "registry", serving.since)
+            return Reload("unchanged", now, version.version)
+        if self._given_up(version):
+            message = f"version {version.version} was refused before"
+            return Reload("refused_before", now, version.version, message)
+        predictor = self._load(version)
+        self.serving = Serving(predictor, "registry", datetime.now(UTC))
+        logger.info("version %s of %s serves", version.version, version.model)
+        self._record(version)
+        return Reload("loaded", now, version.version)
+
+    def _refresh_challenger(self, alias: str) -> None:
+        version: ModelVersion | None = None
+        try:
+            version = self._registry.resolve(alias)
+            if version is None:
+                self.challenger = None
+            elif not (self.challenger and _same(self.challenger.version, version)):
+                if self._given_up(version):
+                    return
+                self.challenger = self._load(version)
+                logger.info("version %s is scored in the shadow", version.version)
+        except ModelRefusedError as error:
+            self.challenger = None
+            logger.error("challenger refused (%s): %s", error.reason, error)  # noqa: TRY400 - one line
+        except (ReadmissionApiError, OSError) as error:
+            logger.warning("the challenger can't be loaded: %s", type(error).__name__)
+
+    def _load(self, version: ModelVersion) -> Predictor:
+        """Load a version from its copy on disk or from the registry; remembers one that is refused."""
+        into = self._disk.prepare()
+        folder = self._disk.find(version.manifest_sha256)
+        if folder is not None:
+            return self._try(version, folder)
+        with TemporaryDirectory(prefix="incoming-", dir=into, ignore_cleanup_errors=True) as incoming:
+            files = self._registry.download(version, Path(incoming))
+            predictor = self._try(version, files)
+            self._disk.keep(files, version.manifest_sha256)
+        return predictor
+
+    def _try(self, version: ModelVersion, folder: Path) -> Predictor:
+        try:
+            predictor = load(folder, version)
+        except ModelRefusedError as error:
+            # A transfer that broke may go better next time; anything else will not.
+            attempts = 1 if error.reason in _TRANSFER_REASONS else _TRANSFER_ATTEMPTS
+            self._refused[version] = self._refused.get(version, 0) + attempts
+            raise
+        except Exception as error:  # whatever it is about the version that this code does not expect
+            self._refused[version] = _TRANSFER_ATTEMPTS
+            raise ModelRefusedError("unexpected", f"loading failed: {type(error).__name__}") from error
+        self._refused.pop(version, None)
+        return predictor
+
+    def _given_up(self, version: ModelVersion) -> bool:
+        return self._refused.get(version, 0) >= _TRANSFER_ATTEMPTS
+
+    def _record(self, version: ModelVersion) -> None:
+        try:
+            self._disk.record(version)
+        except OSError as error:
+            # Serving goes on; only a restart without the registry would miss the record.
+            logger.warning("the serving version can't be recorded on disk: %s", error.strerror)
+
+    def _serve_recorded(self) -> None:
+        """Serve the version that served last, where nothing serves yet."""
+        if self.serving is not None:
+            return
+        recorded = self._disk.recorded()
+        if recorded is None:
+            return
+        version, folder = recorded
+        try:
+            self.serving = Serving(load(folder, version), "disk", datetime.now(UTC))
+        except ModelRefusedError as error:
+            logger.error("the copy on disk is refused: %s", error)  # noqa: TRY400 - one line
+            return
+        logger.warning("version %s serves from its copy on disk", version.version)
+
+
+def _same(one: ModelVersion, other: ModelVersion) -> bool:
+    return (one.version, one.manifest_sha256) == (other.version, other.manifest_sha256)

@@ -1,0 +1,1 @@
+"""Every prediction as a row, and what became of the patient."""

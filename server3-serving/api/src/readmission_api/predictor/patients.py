@@ -1,0 +1,106 @@
+"""Patients from JSON text to rows, fast: msgspec checks types, levels and ranges while it parses.
+
+What msgspec refuses goes through `patient_check` a second time, which either accepts it after all (4.0 for
+4) or says everything that is wrong.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import astuple
+
+from readmission_api.predictor import json_text
+from readmission_api.predictor.patient_check import PatientCheck
+from readmission_api.predictor.schema import MISSING, Field, InputSchema
+
+Row = tuple[Any, ...]
+"""A patient's values: integers, then strings as the CSV spells them, in the order of `Patients.names`."""
+
+
+class Patients:
+    """Reads the patients that one schema describes.
+
+    A row's first `numeric_count` values are the graph's numbers, the next `categorical_count` its
+    categories; the rest is not used by the graph.
+    """
+
+    def __init__(self, schema: InputSchema) -> None:
+        by_name = {field.name: field for field in schema.fields}
+        used = (*schema.graph.numeric, *schema.graph.categorical)
+        self.names: tuple[str, ...] = (*used, *(name for name in by_name if name not in used))
+        self.fields = tuple(by_name[name] for name in self.names)
+        self.numeric_count = len(schema.graph.numeric)
+        self.categorical_count = len(schema.graph.categorical)
+        self.check = PatientCheck(schema, self.names)
+        self.reference: Row = tuple(field.reference for field in self.fields)
+        self._absent = tuple(field.absent for field in self.fields)
+        self._count = len(self.fields)
+        # JSON has more than one spelling for some values: null for "?", 1 for "1".
+        self._spelling: dict[Any, Any] = {None: MISSING}
+        for field in self.fields:
+            if field.kind == "category":
+                self._spelling.update({int(value): value for value in _whole_numbers(field)})
+        # msgspec lets the last of two equal keys win. No name and no allowed value holds a colon, so that in
+        # a body that passed the check their number is the number of keys.
+        self._colons_count_keys = not any(
+            ":" in text
+            for field in self.fields
+            for text in (field.name, *(level.value for level in field.levels))
+        )
+        self._decode = msgspec.json.Decoder(_struct(self.fields)).decode
+        self._get = self._spelling.get
+
+    def read(self, body: bytes | msgspec.Raw) -> Row:
+        """Read one patient.
+
+        Raises `PatientRefusedError`, `BadJsonError` or `BadEncodingError`.
+        """
+        try:
+            row = astuple(self._decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self.check.row(json_text.parse(bytes(body)))
+        keys = self._count - row.count(UNSET)
+        if not self._colons_count_keys or bytes(body).count(b":") != keys:
+            return self.check.row(json_text.parse(bytes(body)))
+        if keys != self._count:
+            row = tuple(
+                [absent if value is UNSET else value for value, absent in zip(row, self._absent, strict=True)]
+            )
+        categories = row[self.numeric_count :]
+        return (*row[: self.numeric_count], *map(self._get, categories, categories))
+
+    def read_value(self, value: object) -> Row:
+        """Read a patient that is parsed already (`json_text.parse`)."""
+        return self.check.row(value)
+
+
+def _whole_numbers(field: Field) -> list[str]:
+    """List the levels that JSON may spell as an integer too: codes such as "1"."""
+    values = [level.value for level in field.levels]
+    return [value for value in values if value.isascii() and value.isdigit() and str(int(value)) == value]
+
+
+def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:
+    definitions: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in fields:
+        kind = _type(field)
+        definitions.append((field.name, kind) if field.required else (field.name, kind | UnsetType, UNSET))
+    return msgspec.defstruct(
+        "Patient", definitions, kw_only=True, forbid_unknown_fields=True, frozen=True, gc=False
+    )
+
+
+def _type(field: Field) -> Any:  # noqa: ANN401 - a type made at run time
+    if field.kind == "integer":
+        return Annotated[int, Meta(ge=field.minimum, le=field.maximum)]
+    if field.kind == "icd9":
+        missing = r"\?|" if field.takes_missing else ""
+        code = Annotated[str, Meta(pattern=rf"\A(?:{missing}(?:{field.pattern}))\Z")]
+        return code | None if field.takes_missing else code
+    values: list[Any] = [level.value for level in field.levels]
+    values.extend(int(value) for value in _whole_numbers(field))
+    if field.takes_missing:
+        values.extend([MISSING, None] if MISSING not in values else [None])
+    return Literal[tuple(values)]

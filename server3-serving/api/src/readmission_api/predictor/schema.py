@@ -1,0 +1,179 @@
+"""`input_schema.json`: what a model version wants to know of a patient."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from readmission_api.errors import ModelRefusedError
+
+SUPPORTED_MAJOR: Final = 1
+"""Schemas of another major version mean something that this code does not know."""
+
+MISSING: Final = "?"
+"""How the data set spells a missing value."""
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One value that a category can take."""
+
+    value: str
+    label: dict[str, str] = {}
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """How a field was distributed in training: shares by level, by ICD-9 group or between edges."""
+
+    levels: dict[str, float] | None = None
+    groups: dict[str, float] | None = None
+    edges: tuple[float, ...] | None = None
+    shares: tuple[float, ...] | None = None
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field of a patient."""
+
+    name: str
+    kind: Literal["integer", "category", "icd9"]
+    required: bool
+    reference: str | int
+    absent: str | int | None = None
+    used: bool = True
+    minimum: int | None = None
+    maximum: int | None = None
+    levels: tuple[Level, ...] = ()
+    pattern: str | None = None
+    distribution: Distribution | None = None
+    label: dict[str, str] = {}
+    help: dict[str, str] = {}
+
+    @property
+    def allowed(self) -> Any:  # noqa: ANN401 - JSON
+        """What an error answer says is allowed."""
+        if self.kind == "integer":
+            return {"minimum": self.minimum, "maximum": self.maximum}
+        if self.kind == "icd9":
+            return {"pattern": self.pattern}
+        return [level.value for level in self.levels]
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether `?` and null stand for a value that is not known."""
+        return self.absent == MISSING
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """The ONNX file and the order of its two inputs' columns."""
+
+    file: str
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    output: str
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    """What the model was trained on."""
+
+    kind: str
+    sha256: str = ""
+    synthetic: bool = False
+    train_rows: int | None = None
+    batches: tuple[int | str, ...] = ()
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A made-up patient for documentation and forms."""
+
+    name: dict[str, str]
+    patient: dict[str, Any]
+
+
+class Icd9Groups(msgspec.Struct, frozen=True):
+    """The group of each ICD-9 key: what stands before the dot of a code. Keys not listed are `other`."""
+
+    codes: dict[str, str] = {}
+
+    def group(self, code: str) -> str:
+        """Name the group of a code as the data set spells it."""
+        return self.codes.get(code.partition(".")[0], "other")
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """The model's risks on the validation split."""
+
+    quantiles: tuple[float, ...] = ()
+    distribution: Distribution | None = None
+
+
+class InputSchema(msgspec.Struct, frozen=True):
+    """The contract of one model version. Keys that this code does not know are left alone."""
+
+    schema_version: str
+    model: str
+    candidate: str
+    created: str
+    dataset: Dataset
+    graph: Graph
+    threshold: float
+    fields: tuple[Field, ...]
+    flagged_fraction: float | None = None
+    icd9_groups: Icd9Groups = Icd9Groups()
+    scores: Scores = Scores()
+    metrics: dict[str, Any] = {}
+    examples: tuple[Example, ...] = ()
+
+
+class _Version(msgspec.Struct):
+    schema_version: str
+
+
+def parse(content: bytes) -> InputSchema:
+    """Read a schema.
+
+    Raises `ModelRefusedError` where it is of another major version, can't be read or contradicts itself.
+    """
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelRefusedError("schema", f"input_schema.json can't be read: {error}") from None
+    if version.split(".")[0] != str(SUPPORTED_MAJOR):
+        raise ModelRefusedError(
+            "schema_major",
+            f"input_schema.json is of version {version}; this server knows {SUPPORTED_MAJOR}.x",
+        )
+    try:
+        schema = msgspec.json.decode(content, type=InputSchema)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelRefusedError("schema", f"input_schema.json can't be read: {error}") from None
+    _check(schema)
+    return schema
+
+
+def _check(schema: InputSchema) -> None:
+    by_name = {field.name: field for field in schema.fields}
+    if len(by_name) != len(schema.fields):
+        raise ModelRefusedError("schema", "input_schema.json names a field twice")
+    for name in (*schema.graph.numeric, *schema.graph.categorical):
+        if name not in by_name:
+            raise ModelRefusedError("schema", f"the graph wants {name}, which is no field of the schema")
+    for name in schema.graph.numeric:
+        if by_name[name].kind != "integer":
+            raise ModelRefusedError("schema", f"the graph takes {name} as a number, the schema does not")
+    for name in schema.graph.categorical:
+        if by_name[name].kind == "integer":
+            raise ModelRefusedError("schema", f"the graph takes {name} as a category, the schema does not")
+    for field in schema.fields:
+        _check_field(field)
+    if not 0 < schema.threshold < 1:
+        raise ModelRefusedError("schema", "the threshold is not between 0 and 1")
+
+
+def _check_field(field: Field) -> None:
+    known = {
+        "integer": field.minimum is not None and field.maximum is not None and field.minimum <= field.maximum,
+        "category": bool(field.levels),
+        "icd9": bool(field.pattern),
+    }
+    if not known[field.kind]:
+        raise ModelRefusedError("schema", f"the schema does not say what {field.name} may be")
+    if not field.required and field.absent is None:
+        raise ModelRefusedError("schema", f"the schema does not say what stands for a missing {field.name}")
