@@ -1,6 +1,7 @@
 """The whole life of the model on this machine: `make demo`.
 
-Starts MLflow, Airflow, the API and the pages on loopback, with SQLite and local files under `.demo/`;
+Starts MLflow, Airflow, the API and the pages on loopback, with SQLite and local files under `.demo/`, in a
+folder for each data set;
 lets the three DAGs bring the data set from CSV to a registered model; sends one patient; prints one table.
 A second run reuses what is there. `--once` stops everything after the table.
 """
@@ -25,7 +26,6 @@ import airflow_here
 from processes import DemoError, Processes, answers, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / ".demo"
 CONSOLE = Console(highlight=False)
 
 
@@ -38,18 +38,20 @@ def main() -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop everything after the table")
+    parser.add_argument("--state", type=Path, default=ROOT / ".demo", help="folder for all that is made")
     arguments = parser.parse_args()
+    state = arguments.state.resolve()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    STATE.mkdir(exist_ok=True)
-    with (STATE / "lock").open("w") as lock:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            CONSOLE.print("[red]demo:[/] another demo runs in this checkout; stop it first.")
+            CONSOLE.print("[red]demo:[/] another demo runs here; stop it first.")
             return 1
-        processes = Processes(STATE / "logs")
+        processes = Processes(state / "logs")
         try:
-            Demo(processes).run(once=arguments.once)
+            Demo(state, processes).run(once=arguments.once)
         except DemoError as error:
             CONSOLE.print(f"[red]demo:[/] {error}")
             return 1
@@ -63,20 +65,26 @@ def main() -> int:
 class Demo:
     """The stages of the demo, in their order."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, state: Path, processes: Processes) -> None:
         self.processes = processes
         self.began = time.monotonic()
+        self.data_env = {
+            "READMISSION_CACHE_DIR": str(ROOT / ".cache"),
+            "READMISSION_ALLOW_SYNTHETIC": "true",
+        }
+        self.dataset = self.data_command("dataset")
+        # A folder for each data set: the generated sample and the real encounters never meet.
+        self.state = state / f"{self.dataset['kind']}-{self.dataset['sha256'][:8]}"
+        self.state.mkdir(exist_ok=True)
         self.ports = {
             name: free_port(port)
             for name, port in {"airflow": 8080, "mlflow": 5000, "api": 8000, "ui": 8501}.items()
         }
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
-        self.data_env = {
-            "READMISSION_RAW_URL": f"sqlite:///{STATE / 'raw.db'}",
-            "READMISSION_CLEAN_URL": f"sqlite:///{STATE / 'clean.db'}",
-            "READMISSION_STAGING_DIR": str(STATE / "staging"),
-            "READMISSION_CACHE_DIR": str(ROOT / ".cache"),
-            "READMISSION_ALLOW_SYNTHETIC": "true",
+        self.data_env |= {
+            "READMISSION_RAW_URL": f"sqlite:///{self.state / 'raw.db'}",
+            "READMISSION_CLEAN_URL": f"sqlite:///{self.state / 'clean.db'}",
+            "READMISSION_STAGING_DIR": str(self.state / "staging"),
             "READMISSION_ALL_BATCHES": "true",
             "READMISSION_TRACKING_URI": self.urls["mlflow"],
             "READMISSION_GIT_COMMIT": _git_commit(),
@@ -84,10 +92,9 @@ class Demo:
 
     def run(self, *, once: bool) -> None:
         """Run every stage, then wait for Ctrl-C unless `once`."""
-        self.say(f"state in {STATE}, logs in {STATE / 'logs'}")
-        dataset = self.data_command("dataset")
-        self.say(f"data set: {dataset['kind']}, {dataset['sha256'][:12]}…")
-        if dataset["synthetic"]:
+        self.say(f"data set: {self.dataset['kind']}, {self.dataset['path']}")
+        self.say(f"state in {self.state}, logs in {self.processes.logs}")
+        if self.dataset["synthetic"]:
             CONSOLE.print(SYNTHETIC_BANNER)
         self.start_mlflow()
         self.run_dags()
@@ -123,17 +130,19 @@ class Demo:
         port = self.ports["mlflow"]
         command: list[str | Path] = [
             *(python("tracking").parent / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-            *("--backend-store-uri", f"sqlite:///{STATE / 'mlflow.db'}"),
-            *("--artifacts-destination", STATE / "artifacts", "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{self.state / 'mlflow.db'}"),
+            *("--artifacts-destination", self.state / "artifacts", "--workers", "1"),
         ]
         env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "GIT_PYTHON_REFRESH": "quiet"}
-        self.processes.start("mlflow", command, env, STATE)
+        self.processes.start("mlflow", command, env, self.state)
         self.processes.wait_until(lambda: answers(f"{self.urls['mlflow']}/health"), "MLflow")
         self.say(f"MLflow answers at {self.urls['mlflow']}")
 
     def run_dags(self) -> None:
         """Let Airflow run the three DAGs until the model of all the data is registered."""
-        env = airflow_here.settings(STATE / "airflow", ROOT / "server1-data" / "dags", self.ports["airflow"])
+        env = airflow_here.settings(
+            self.state / "airflow", ROOT / "server1-data" / "dags", self.ports["airflow"]
+        )
         airflow_here.start(
             self.processes,
             python("data").parent / "airflow",
@@ -144,7 +153,7 @@ class Demo:
         api = airflow_here.Api(self.urls["airflow"])
         self.processes.wait_until(lambda: api.parsed(airflow_here.DAGS), "the DAG processor")
         if broken := api.import_errors():
-            raise DemoError(f"Airflow cannot read {', '.join(broken)}: see {STATE / 'logs'}")
+            raise DemoError(f"Airflow cannot read {', '.join(broken)}: see {self.processes.logs}")
         self.say(f"Airflow answers at {self.urls['airflow']}")
         for dag in reversed(airflow_here.DAGS):
             api.unpause(dag)
@@ -179,7 +188,7 @@ class Demo:
                         self.say(f"{dag}.{task['task_id']}: {state} ({task['duration'] or 0:.0f} s)")
                     seen[key] = state
                 if run["state"] == "failed":
-                    raise DemoError(f"{dag} failed: see {STATE / 'airflow' / 'logs'}")
+                    raise DemoError(f"{dag} failed: see {self.state / 'airflow' / 'logs'}")
         return f"{running[-1]} runs" if running else ""
 
     def start_serving(self) -> None:
@@ -188,8 +197,8 @@ class Demo:
             "READMISSION_API_HOST": "127.0.0.1",
             "READMISSION_API_PORT": str(self.ports["api"]),
             "READMISSION_API_TRACKING_URI": self.urls["mlflow"],
-            "READMISSION_API_STATE_DIR": str(STATE / "serving"),
-            "READMISSION_API_PREDICTION_LOG_URL": f"sqlite:///{STATE / 'predictions.db'}",
+            "READMISSION_API_self.state_DIR": str(self.state / "serving"),
+            "READMISSION_API_PREDICTION_LOG_URL": f"sqlite:///{self.state / 'predictions.db'}",
         }
         ui_env = {
             "READMISSION_UI_ADDRESS": "127.0.0.1",
@@ -242,7 +251,7 @@ class Demo:
             table.add_row(what, self.urls[name])
         table.add_row("took", f"{time.monotonic() - self.began:.0f} s")
         CONSOLE.print(table)
-        if status["dataset"]["synthetic"]:
+        if model["dataset"] == "synthetic":
             CONSOLE.print(SYNTHETIC_BANNER)
 
 

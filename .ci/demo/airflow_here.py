@@ -16,7 +16,7 @@ DAGS = ("load_raw_data", "preprocess_incremental", "train_and_register")
 def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     """Return Airflow's environment: SQLite metadata, loopback only, two tasks at a time."""
     url = f"http://127.0.0.1:{port}"
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",

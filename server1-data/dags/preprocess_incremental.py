@@ -9,7 +9,7 @@ Runs whenever a raw batch came. Everything fitted is fitted on the train split a
    and `feature_info` all at once.
 
 - **Between the tasks** only paths, ids and counts travel; the frames are Parquet files in the staging folder.
-- **Safe to run again**: the same batches give the same tables, and a reader sees either the old or the new ones.
+- **Safe to run again**: the same batches give the same tables; a reader sees the old or the new ones.
 - **Starts** `train_and_register`, through the asset `readmission_processed_tables`.
 """
 

@@ -1,0 +1,119 @@
+"""The commands of server 1: what the DAGs do, by hand, and the way back from a model."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from readmission_data.errors import ReadmissionDataError
+from readmission_data.settings import DataSettings
+
+# A command's logic is imported when it runs, so that `--help` and a wrong word answer at once.
+
+
+def dataset(settings: DataSettings) -> dict[str, Any]:
+    """Find the data set and say which one it is."""
+    from readmission_data.dataset import find  # noqa: PLC0415
+
+    found = find(settings)
+    return {"path": str(found.path), "kind": found.kind, "sha256": found.sha256, "synthetic": found.synthetic}
+
+
+def load(settings: DataSettings) -> dict[str, Any]:
+    """Load the next batch into RawData."""
+    from readmission_data.raw.load import load_next  # noqa: PLC0415
+
+    return _plain(load_next(settings))
+
+
+def load_all(settings: DataSettings) -> dict[str, Any]:
+    """Load batches into RawData until the source has nothing new."""
+    from readmission_data.raw import load as raw_load  # noqa: PLC0415
+
+    return {"loads": [_plain(result) for result in raw_load.load_all(settings)]}
+
+
+def preprocess(settings: DataSettings) -> dict[str, Any]:
+    """Turn RawData into the processed tables of CleanData."""
+    from readmission_data.clean import tasks  # noqa: PLC0415
+
+    return _plain(tasks.preprocess(settings, f"by-hand-{datetime.now(UTC):%Y%m%dT%H%M%S}"))
+
+
+def train(settings: DataSettings) -> dict[str, Any]:
+    """Train the candidates, register the best and settle the aliases."""
+    from readmission_data.registry.register import register  # noqa: PLC0415
+    from readmission_data.training.run import train as train_candidates  # noqa: PLC0415
+
+    return _plain(register(settings, train_candidates(settings)))
+
+
+def rollback(settings: DataSettings) -> dict[str, Any]:
+    """Give the alias `production` back to the version before."""
+    from readmission_data.registry import aliases  # noqa: PLC0415
+
+    return _plain(aliases.rollback(settings))
+
+
+def status(settings: DataSettings) -> dict[str, Any]:
+    """Say how far the data and the models are."""
+    from readmission_data.status import status as current  # noqa: PLC0415
+
+    return current(settings)
+
+
+COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
+    "dataset": dataset,
+    "load": load,
+    "load-all": load_all,
+    "preprocess": preprocess,
+    "train": train,
+    "rollback": rollback,
+    "status": status,
+}
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """Run one command; returns 0, or 2 where something has to be mended first."""
+    parser = argparse.ArgumentParser(prog="readmission_data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, function in COMMANDS.items():
+        command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(None if arguments is None else list(arguments))
+    try:
+        answer = COMMANDS[given.command](DataSettings())
+    except ReadmissionDataError as error:
+        sys.stderr.write(f"readmission_data: {error}\n")
+        return 2
+    except ValidationError as error:
+        # The values stay out: a database's URL holds its password.
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"readmission_data: READMISSION_{name}: {problem['msg']}\n")
+        return 2
+    sys.stdout.write(json.dumps(answer) if given.json else "\n".join(_lines(answer)))
+    sys.stdout.write("\n")
+    return 0
+
+
+def _plain(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the results, all dataclasses
+    return dataclasses.asdict(result)
+
+
+def _lines(value: dict[str, Any], indent: str = "") -> Iterable[str]:
+    for name, part in value.items():
+        if isinstance(part, dict):
+            yield f"{indent}{name}:"
+            yield from _lines(part, f"{indent}  ")
+        elif isinstance(part, list) and part and isinstance(part[0], dict):
+            yield f"{indent}{name}:"
+            for item in part:
+                yield f"{indent}  - " + ", ".join(f"{key} {entry}" for key, entry in item.items())
+        else:
+            yield f"{indent}{name}: {part}"

@@ -1,0 +1,98 @@
+"""How far the data and the models are: what the command `status` prints and `make demo` waits for."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from readmission_data import databases
+from readmission_data.clean import tables as clean_tables
+from readmission_data.raw import ledger
+from readmission_data.raw import tables as raw_tables
+from readmission_data.registry.aliases import MODEL_NAME
+from readmission_data.settings import DataSettings
+
+_REPORTED = ("roc_auc", "average_precision")
+
+
+def status(settings: DataSettings) -> dict[str, Any]:
+    """Return RawData, CleanData and the newest model version, in words and numbers that JSON can hold.
+
+    `current` tells that the newest version was trained on every batch that RawData has.
+    """
+    raw = _raw(settings)
+    clean = _clean(settings)
+    model = _newest_model(settings)
+    current = bool(raw["batches"]) and raw["batches"] == clean["batches"] == model.get("batches")
+    return {"raw": raw, "clean": clean, "model": model, "current": current}
+
+
+def _raw(settings: DataSettings) -> dict[str, Any]:
+    engine = databases.create_engine(settings.raw_url)
+    with engine.begin() as connection:
+        raw_tables.create(connection)
+        rows = {
+            str(split): int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
+            for split, table in raw_tables.ENCOUNTERS.items()
+        }
+        splits_of_patients = sa.union_all(
+            *(sa.select(table.c.patient_nbr).distinct() for table in raw_tables.ENCOUNTERS.values())
+        ).subquery()
+        twice = (
+            sa.select(splits_of_patients.c.patient_nbr)
+            .group_by(splits_of_patients.c.patient_nbr)
+            .having(sa.func.count() > 1)
+            .subquery()
+        )
+        batches = ledger.batches(connection)
+        return {
+            "rows": rows,
+            "batches": [batch.batch for batch in batches],
+            "rejected": sum(batch.rejected_rows for batch in batches),
+            "dataset": batches[-1].dataset_kind if batches else None,
+            "patients_in_two_splits": int(
+                connection.scalar(sa.select(sa.func.count()).select_from(twice)) or 0
+            ),
+        }
+
+
+def _clean(settings: DataSettings) -> dict[str, Any]:
+    with databases.create_engine(settings.clean_url).connect() as connection:
+        lineage = clean_tables.read_lineage(connection)
+        if lineage is None:
+            return {"batches": [], "features": 0}
+        info = sa.table("feature_info")
+        features = int(connection.scalar(sa.select(sa.func.count()).select_from(info)) or 0)
+        return {"batches": list(lineage.batches), "features": features}
+
+
+def _newest_model(settings: DataSettings) -> dict[str, Any]:
+    client = MlflowClient(settings.tracking_uri)
+    try:
+        aliases = client.get_registered_model(MODEL_NAME).aliases
+    except MlflowException:
+        return {"name": MODEL_NAME, "version": None}
+    versions = client.search_model_versions(
+        f"name = '{MODEL_NAME}'", order_by=["version_number DESC"], max_results=1
+    )
+    version = versions[0]
+    metrics = client.get_run(version.run_id).data.metrics
+    return {
+        "name": MODEL_NAME,
+        "version": version.version,
+        "candidate": version.tags["candidate"],
+        "gate": version.tags["gate"],
+        "gate_reason": version.tags["gate_reason"],
+        "dataset": version.tags["dataset"],
+        "batches": [int(batch) for batch in version.tags["batches"].split(",")],
+        "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
+        "test": {
+            name: {
+                "value": metrics[f"test_{name}"],
+                "low": metrics[f"test_{name}_low"],
+                "high": metrics[f"test_{name}_high"],
+            }
+            for name in _REPORTED
+        },
+    }

@@ -1,0 +1,43 @@
+"""What each task of the DAGs does: read the settings, call the logic, hand on ids, paths and counts."""
+
+import dataclasses
+import logging
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from readmission_data.clean import tasks as clean_tasks
+from readmission_data.raw import load
+from readmission_data.registry.register import register
+from readmission_data.settings import DataSettings
+from readmission_data.training.result import TrainingResult
+from readmission_data.training.run import train
+
+_LOG = logging.getLogger(__name__)
+
+
+def load_batches(*, everything: bool) -> dict[str, Any]:
+    """Load the next batch, or all there are; skips the task where the source has nothing new."""
+    settings = DataSettings()
+    results = load.load_all(settings) if everything or settings.all_batches else [load.load_next(settings)]
+    loaded = [result for result in results if result.batch is not None]
+    if not loaded:
+        raise AirflowSkipException("the source has nothing new")
+    for result in loaded:
+        _LOG.info("%s", result)
+    return {"batches": [result.batch for result in loaded]}
+
+
+def load_snapshot(run_id: str) -> dict[str, Any]:
+    """Task 1 of `preprocess_incremental`."""
+    return dataclasses.asdict(clean_tasks.load(DataSettings(), run_id))
+
+
+def train_candidates() -> dict[str, Any]:
+    """Task 1 of `train_and_register`."""
+    return train(DataSettings()).to_json()
+
+
+def register_best(training: dict[str, Any]) -> dict[str, Any]:
+    """Task 2 of `train_and_register`."""
+    return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
