@@ -26,6 +26,7 @@ _UCI_SHA256: Final = "0689e7ec031237dc63031b938805c48377748761a3b26acab621567afa
 _SYNTHETIC_PREFIX: Final = b"99099099"
 _SYNTHETIC_NUMBER: Final = re.compile(rb'[\n,"]' + _SYNTHETIC_PREFIX + rb'\d{7}[\r\n,"]')
 _OVERLAP: Final = 32
+_ZIP_SIGNATURES: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class SourceError(Exception):
@@ -113,8 +114,10 @@ def _take(path: Path) -> Snapshot:
 
 
 def _open(path: Path) -> int:
-    if not zipfile.is_zipfile(path):
-        return os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
+    if os.pread(descriptor, 4, 0) not in _ZIP_SIGNATURES:
+        return descriptor
+    os.close(descriptor)
     # A packed file cannot be read from the middle. The copy has no name and goes when it is closed.
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as copy:
         names = [name for name in archive.namelist() if name.lower().endswith(".csv")]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from readmission_data.dataset.errors import DatasetError
 
 # A machine without a network must hear so at once; a server that answers may be slow.
-_TIMEOUT: Final = httpx.Timeout(30, connect=5)
+_TIMEOUT: Final = httpx.Timeout(15, connect=5)
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 _BUSY: Final = frozenset(
     {
@@ -42,9 +42,9 @@ def fetch(url: str, target: Path, check: Callable[[Path], object]) -> None:
     """Download `url` to `target`, or leave `target` alone where the server says that it is still the same.
 
     What comes is written beside `target`, judged by `check` (which raises where it is not what was wanted)
-    and only then takes its place. A connection that breaks is taken up where it broke if the server knows
-    how, else from the start; after four tries that bring nothing new it is given up. Two processes that want
-    the same file download it once.
+    and only then takes its place. A connection that breaks is taken up where it broke if the server knows how
+    and names its versions (`ETag`, `Last-Modified`), else from the start; after four tries that bring nothing
+    new it is given up. Two processes that want the same file download it once.
 
     Raises `DatasetError` with the address, without its password or query.
     """
@@ -131,7 +131,12 @@ class _Download:
         while True:
             try:
                 return self._attempt(client, out)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            except (
+                httpx.ConnectError,
+                httpx.ConnectTimeout,
+                httpx.ProxyError,
+                httpx.UnsupportedProtocol,
+            ) as error:
                 if furthest == 0 and out.tell() == 0:
                     raise DatasetError(f"{self._shown} cannot be reached: {_reason(error)}") from error
                 reason: Exception = error
@@ -185,9 +190,9 @@ class _Download:
         # Compression on the way would make byte positions meaningless.
         headers = {"Accept-Encoding": "identity"}
         if held:
-            headers["Range"] = f"bytes={held}-"
+            # Where the server does not name its versions, two halves could be of two files: start again.
             if self._version.validator:
-                headers["If-Range"] = self._version.validator
+                headers |= {"Range": f"bytes={held}-", "If-Range": self._version.validator}
         elif self._target.exists():
             headers |= self._conditions()
         return headers
