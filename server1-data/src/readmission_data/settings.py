@@ -52,6 +52,9 @@ class DataSettings(BaseSettings):
     seed: int = Field(20140101, description="Seed of everything drawn at random")
 
     tracking_uri: str = Field("sqlite:///.demo/mlflow.db", description="MLflow tracking server")
+    quality_report: Path | None = Field(
+        None, description="Figures of the cross-validation script, printed in the model card"
+    )
     git_commit: str | None = Field(
         None, description="Commit of this code, where no checkout is at hand to ask"
     )

@@ -1,0 +1,254 @@
+"""The shape of `input_schema.json`, `golden_rows.json` and `manifest.json`.
+
+Server 3 has a reader of its own: what both sides agree on is `docs/contracts/input_schema.schema.json`, which
+is these models written as a JSON Schema.
+"""
+
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION: Final = "1.0"
+"""Major.minor. A reader takes every minor version of a major version it knows."""
+
+MODEL_NAME: Final = "best_diabetes_readmission_model"
+"""The name under which every version is registered."""
+
+MODEL_FILE: Final = "model.onnx"
+SCHEMA_FILE: Final = "input_schema.json"
+GOLDEN_FILE: Final = "golden_rows.json"
+CARD_FILE: Final = "model_card.md"
+MANIFEST_FILE: Final = "manifest.json"
+
+_SHARE_ERROR: Final = 1e-6
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Words(_Part):
+    """The same words in English and in Spanish."""
+
+    en: str = Field(min_length=1)
+    es: str = Field(min_length=1)
+
+
+class Level(_Part):
+    """One value that a category can take, spelled as in the CSV."""
+
+    value: str
+    label: Words
+
+
+class Group(_Part):
+    """Fields that a form shows together."""
+
+    name: str
+    label: Words
+
+
+def _check_shares(shares: list[float]) -> None:
+    if abs(sum(shares) - 1) > _SHARE_ERROR:
+        raise ValueError("shares must add up to 1")
+
+
+class LevelShares(_Part):
+    """Share of each level in the train split; `?` stands for a missing value."""
+
+    levels: dict[str, Share]
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        _check_shares(list(self.levels.values()))
+        return self
+
+
+class GroupShares(_Part):
+    """Share of each group of diagnoses in the train split; `?` stands for a missing code."""
+
+    groups: dict[str, Share]
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        _check_shares(list(self.groups.values()))
+        return self
+
+
+class Histogram(_Part):
+    """Shares of the train split between ascending inner edges.
+
+    Bin i holds the values v with edges[i-1] <= v < edges[i]; the first and the last bin are open.
+    """
+
+    edges: list[float]
+    shares: list[Share]
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError("a histogram has one share more than inner edges")
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError("edges must ascend")
+        _check_shares(self.shares)
+        return self
+
+
+class _Field(_Part):
+    name: str
+    group: str
+    required: bool = Field(description="A request must carry it")
+    absent: str | None = Field(description="What stands for the field where a request leaves it out")
+    used: bool = Field(description="The graph takes it; the other fields are checked and logged only")
+    label: Words
+    help: Words
+
+    @model_validator(mode="after")
+    def _absent_if_optional(self) -> Self:
+        if self.required != (self.absent is None):
+            raise ValueError("an optional field names what stands for it, a required one does not")
+        return self
+
+
+class CategoryField(_Field):
+    """A field that takes one of its levels. Where `absent` is `?`, a request may also send `?` or null."""
+
+    kind: Literal["category"] = "category"
+    levels: list[Level]
+    reference: str = Field(description="The most frequent level in the train split")
+    distribution: LevelShares
+
+
+class IntegerField(_Field):
+    """A count from `minimum` to `maximum`, both included."""
+
+    kind: Literal["integer"] = "integer"
+    minimum: int
+    maximum: int
+    unit: Words
+    reference: int = Field(description="The median of the train split")
+    distribution: Histogram
+
+
+class Icd9Field(_Field):
+    """An ICD-9-CM code that matches `pattern` as a whole; `?` or null where there is none."""
+
+    kind: Literal["icd9"] = "icd9"
+    pattern: str
+    reference: str = Field(description="The most frequent code in the train split")
+    distribution: GroupShares
+
+
+AnyField = Annotated[CategoryField | IntegerField | Icd9Field, Field(discriminator="kind")]
+
+
+class Icd9Groups(_Part):
+    """The nine groups of Strack et al. 2014: `codes` takes what stands before the point of a code."""
+
+    labels: dict[str, Words]
+    codes: dict[str, str]
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not set(self.codes.values()) <= set(self.labels):
+            raise ValueError("a code belongs to a group without a label")
+        return self
+
+
+class Dataset(_Part):
+    """What the model was trained on."""
+
+    kind: Literal["uci", "own", "synthetic"]
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    synthetic: bool
+    train_rows: int = Field(ge=0)
+    batches: list[int]
+
+
+class Graph(_Part):
+    """The inputs of the ONNX graph.
+
+    `numeric` names the columns of the float32 input [N, K], `categorical` those of the string input [N, M],
+    `output` a float32 vector [N]: the risk of readmission within 30 days.
+    """
+
+    file: str
+    numeric: list[str]
+    categorical: list[str]
+    output: str
+
+
+class Interval(_Part):
+    """A measure with its 95 % bootstrap interval, where one was taken."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Scores(_Part):
+    """The risk over the validation split: 101 quantiles (0 to 100 %) and a histogram."""
+
+    quantiles: list[float] = Field(min_length=101, max_length=101)
+    distribution: Histogram
+
+
+class Example(_Part):
+    """An invented patient to try the model with."""
+
+    name: Words
+    patient: dict[str, int | str]
+
+
+class InputSchema(_Part):
+    """Everything that server 3 knows of a model version beside its graph."""
+
+    schema_version: str = Field(pattern=r"^\d+\.\d+$")
+    model: str
+    candidate: str
+    created: datetime
+    dataset: Dataset
+    graph: Graph
+    threshold: float = Field(gt=0, lt=1, description="A risk at or above it is flagged")
+    flagged_fraction: Share = Field(description="Share of the validation split at or above the threshold")
+    missing: Level = Field(description="How a missing value is spelled and shown")
+    groups: list[Group]
+    fields: list[AnyField]
+    icd9_groups: Icd9Groups
+    scores: Scores
+    metrics: dict[str, dict[str, Interval]]
+    examples: list[Example]
+
+    @model_validator(mode="after")
+    def _graph_matches_fields(self) -> Self:
+        kinds = {field.name: field.kind for field in self.fields}
+        used = {field.name for field in self.fields if field.used}
+        taken = [*self.graph.numeric, *self.graph.categorical]
+        if set(taken) != used or len(set(taken)) != len(taken):
+            raise ValueError("the graph's columns are not the fields marked as used")
+        if any(kinds[name] != "integer" for name in self.graph.numeric):
+            raise ValueError("a numeric column of the graph is no integer field")
+        if any(kinds[name] == "integer" for name in self.graph.categorical):
+            raise ValueError("a categorical column of the graph is an integer field")
+        if any(set(example.patient) != set(kinds) for example in self.examples):
+            raise ValueError("an example patient does not carry each field once")
+        return self
+
+
+class GoldenRow(_Part):
+    """The inputs of the graph for one invented patient, and the probability that sklearn gives them."""
+
+    numeric: list[float]
+    categorical: list[str]
+    probability: Share
+
+
+class GoldenRows(_Part):
+    """Rows that a server scores before it serves a version; none may differ by more than `tolerance`."""
+
+    rows: list[GoldenRow] = Field(min_length=1)
+    tolerance: float = Field(gt=0)

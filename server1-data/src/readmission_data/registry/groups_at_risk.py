@@ -1,0 +1,71 @@
+"""For whom a model is worse: the gaps that its card has to show, measured on test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from readmission_data.registry.scoring import Scores
+from readmission_data.training.bootstrap import Interval, intervals
+from readmission_data.training.metrics import Array
+
+_YOUNG: Final = ("[0-10)", "[10-20)", "[20-30)")
+_OLD: Final = ("[80-90)", "[90-100)")
+
+GROUPS: Final[Mapping[str, tuple[str, tuple[str, ...] | None]]] = {
+    "Under 30 years": ("age", _YOUNG),
+    "30 to 79 years": ("age", tuple(f"[{low}-{low + 10})" for low in range(30, 80, 10))),
+    "80 years and over": ("age", _OLD),
+    "Race not recorded": ("race", None),
+}
+"""Name of each group, its column and its levels; None stands for a missing value."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupQuality:
+    """How good the risk is for one group; `recall` is the share of its positives that the threshold flags."""
+
+    name: str
+    encounters: int
+    positives: int
+    roc_auc: Interval
+    recall: Interval
+
+
+def measure(
+    frame: pd.DataFrame,
+    labels: Array,
+    scores: Scores,
+    patients: Array,
+    *,
+    threshold: float,
+    samples: int,
+    seed: int,
+) -> list[GroupQuality]:
+    """Return the quality for each of `GROUPS` that has both labels among the rows [n] of `frame`."""
+    found = []
+    for name, (column, levels) in GROUPS.items():
+        mask = (frame[column].isna() if levels is None else frame[column].isin(levels)).to_numpy(dtype=bool)
+        if np.unique(labels[mask]).size < 2:  # noqa: PLR2004 - both labels
+            continue
+        measured = intervals(
+            labels[mask],
+            scores[mask],
+            threshold=threshold,
+            samples=samples,
+            seed=seed,
+            clusters=patients[mask],
+            names=("roc_auc", "recall"),
+        )
+        found.append(
+            GroupQuality(
+                name=name,
+                encounters=int(mask.sum()),
+                positives=int(labels[mask].sum()),
+                roc_auc=measured["roc_auc"],
+                recall=measured["recall"],
+            )
+        )
+    return found

@@ -1,0 +1,23 @@
+"""Checksums of the files that server 3 reads of a version."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from readmission_data.registry.contract import CARD_FILE, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, SCHEMA_FILE
+
+FILES = (MODEL_FILE, SCHEMA_FILE, GOLDEN_FILE, CARD_FILE)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def write(folder: Path) -> str:
+    """Write `manifest.json` over the files in `folder`; return its own SHA-256."""
+    path = folder / MANIFEST_FILE
+    content = {name: sha256(folder / name) for name in sorted(FILES)}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return sha256(path)

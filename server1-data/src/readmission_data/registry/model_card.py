@@ -1,0 +1,247 @@
+"""Writes `model_card.md`: what a model is, how good, for whom it is worse, and what it must not be used for.
+
+The order of the parts follows Mitchell et al., "Model Cards for Model Reporting", 2019.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from readmission_data.encounters.columns import MISSING
+from readmission_data.registry.contract import InputSchema, Interval
+from readmission_data.registry.groups_at_risk import GroupQuality
+from readmission_data.registry.quality_report import QualityReport
+from readmission_data.training import bootstrap
+from readmission_data.training.lineage import Lineage
+
+_SYNTHETIC_BANNER = """> # SYNTHETIC DATA
+> This model was trained on encounters that a program made up. It shows that the system works, and says
+> **nothing about real patients**. It must never be used for one.
+"""
+
+_MEASURES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+    "recall_top10": "Recall, top 10 % of risk",
+    "precision_top10": "Precision, top 10 % of risk",
+    "recall": "Recall at the threshold",
+    "precision": "Precision at the threshold",
+    "f1": "F1 at the threshold",
+    "weighted_f1": "Weighted F1 at the threshold",
+    "accuracy": "Accuracy at the threshold",
+}
+
+_DATASETS = {
+    "uci": "UCI Diabetes 130-US hospitals for years 1999-2008",
+    "own": "a data set of your own",
+    "synthetic": "a synthetic sample",
+}
+
+_LIMITS = """## What it must not be used for
+- To decide about treatment, discharge or cover. It orders patients for a closer look by a person, no more.
+- For patients who died or go to a hospice: they are not in the cohort.
+- For patients without diabetes, for children, or outside hospital wards: the data holds none or few of them.
+- In another country, or today, without measuring it there first. The public data set is from 130 hospitals in
+  the United States, 1999 to 2008; codes, drugs and the rules of discharge have changed since.
+- To compare hospitals or physicians, or to set prices: risk reflects who is admitted, and what is recorded.
+- To learn why a patient comes back. What moves the risk is not what causes the readmission.
+"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured about a model, beside what its schema says.
+
+    `subgroups` is the table of the training run, one row a level of race, gender and age; `positive_rate` the
+    share of positives on test; `parity` the worst difference of the graph from scikit-learn, over
+    `parity_rows` rows.
+    """
+
+    lineage: Lineage
+    subgroups: pd.DataFrame
+    gaps: Sequence[GroupQuality]
+    positive_rate: float
+    parity: float
+    parity_rows: int
+    quality: QualityReport | None
+
+
+def _spell(figure: Interval, digits: int = 3) -> str:
+    if math.isnan(figure.value):
+        return "not measurable"
+    value = f"{figure.value:.{digits}f}"
+    if figure.low is None or figure.high is None or math.isnan(figure.low):
+        return value
+    return f"{value} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
+
+
+def _row(*cells: str | Interval) -> str:
+    return f"| {' | '.join(_spell(cell) if isinstance(cell, Interval) else cell for cell in cells)} |"
+
+
+def _interval(measured: bootstrap.Interval) -> Interval:
+    return Interval(value=measured.value, low=measured.low, high=measured.high)
+
+
+def _purpose(schema: InputSchema) -> str:
+    return f"""## What it is
+The risk that a diabetic inpatient is readmitted within 30 days of discharge, from {len(schema.fields)} fields
+known at discharge. Kind of model: `{schema.candidate}`, the best of several by average precision on
+validation. It is made for teams who want to follow up the patients most likely to come back, and for learning
+how such a system is run.
+"""
+
+
+def _data(schema: InputSchema, lineage: Lineage) -> str:
+    dataset = schema.dataset
+    batches = ", ".join(str(batch) for batch in dataset.batches)
+    return f"""## Data
+| | |
+|---|---|
+| Data set | {_DATASETS[dataset.kind]} |
+| SHA-256 | `{dataset.sha256}` |
+| Train encounters | {dataset.train_rows:,} of batches {batches} |
+| Cohort | version {lineage.cohort_version} |
+| Split | version {lineage.split_version}: 70/15/15 by patient |
+| Left out | discharges to death or hospice (dispositions 11, 13, 14, 19, 20, 21) |
+| Code | commit `{lineage.git_commit}` |
+| Trained | {schema.created:%Y-%m-%d %H:%M} UTC |
+
+Everything fitted was fitted on train alone. Validation chose the candidate and the threshold. The test split
+decided nothing. No patient is in two splits.
+"""
+
+
+def _quality(schema: InputSchema, evidence: Evidence) -> str:
+    test = schema.metrics.get("test", {})
+    validation = schema.metrics.get("validation", {})
+    rate, weighted = evidence.positive_rate, test.get("baseline_weighted_f1")
+    baseline = f" and a weighted F1 of {weighted.value:.3f}" if weighted else ""
+    lines = [
+        "## How good it is",
+        "Test split, with 95 % bootstrap intervals that draw patients; the same on validation.",
+        "",
+        "| Measure | Test | Validation |",
+        "|---|---|---|",
+    ]
+    for name, label in _MEASURES.items():
+        if name in test:
+            other = _spell(validation[name]) if name in validation else ""
+            lines.append(f"| {label} | {_spell(test[name])} | {other} |")
+    lines += [
+        "",
+        f"To compare: {rate:.1%} of the test encounters are readmitted within 30 days. Drawing lots has an",
+        f"average precision of {rate:.3f}. Flagging nobody has an accuracy of {1 - rate:.3f}{baseline}:",
+        "figures that look good, of a model that is of no use. No model is chosen by them.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _beyond_the_split(report: QualityReport | None) -> str:
+    if report is None:
+        return ""
+    lines = ["## Beyond this split", "", "| | ROC AUC | Average precision |", "|---|---|---|"]
+    if report.cross_validation:
+        found = report.cross_validation
+        lines.append(_row("Cross-validation, folds by patient", found.roc_auc, found.average_precision))
+    if report.temporal:
+        late = report.temporal
+        lines.append(_row("Later encounters", late.roc_auc, late.average_precision))
+        lines += [
+            "",
+            f"Later encounters: the same pipeline trained on the {late.train_rows:,} earlier encounters and",
+            f"tested on the last {late.test_rows:,} by `encounter_id`. **This is nearer to what a hospital",
+            "will see** than the test split above. It was measured for this card and chose nothing.",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _fairness(evidence: Evidence) -> str:
+    lines = [
+        "## For whom it is worse",
+        "Measured on test. A group with few positives has a wide interval.",
+        "",
+        "| Group | Encounters | Readmitted | ROC AUC | Readmitted who are flagged |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        _row(
+            group.name,
+            f"{group.encounters:,}",
+            f"{group.positives / group.encounters:.1%}",
+            _interval(group.roc_auc),
+            _interval(group.recall),
+        )
+        for group in evidence.gaps
+    ]
+    quality = {group.name: group for group in evidence.gaps}
+    if {"Under 30 years", "80 years and over"} <= set(quality):
+        young, old = quality["Under 30 years"].roc_auc.value, quality["80 years and over"].roc_auc.value
+        worse = (
+            "80 and over than for those under 30" if old < young else "under 30 than for those of 80 and over"
+        )
+        lines += ["", f"**Age is the gap to know about**: the risk orders patients worse {worse}."]
+    lines += [
+        "",
+        "Each level by itself:",
+        "",
+        "| | Level | Encounters | Readmitted | Mean risk | Flagged | ROC AUC | Recall | Precision |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in evidence.subgroups.to_dict("records"):
+        lines.append(
+            _row(
+                row["column"],
+                "not recorded" if row["level"] == MISSING else row["level"],
+                f"{row['encounters']:,}",
+                *(f"{row[name]:.1%}" for name in ("observed_rate", "mean_risk", "flagged")),
+                Interval(value=row["roc_auc"], low=row["roc_auc_low"], high=row["roc_auc_high"]),
+                *(Interval(value=row[name]) for name in ("recall", "precision")),
+            )
+        )
+    return "\n".join([*lines, ""])
+
+
+def _use(schema: InputSchema) -> str:
+    test = schema.metrics.get("test", {})
+    meaning = ""
+    if {"precision", "recall"} <= set(test):
+        meaning = (
+            f"Of the patients flagged on test, {test['precision'].value:.0%} came back within 30 days; of "
+            f"those who\ncame back, {test['recall'].value:.0%} were flagged.\n"
+        )
+    return f"""## The threshold
+A risk of {schema.threshold:.4f} or more is flagged: {schema.flagged_fraction:.1%} of the validation split.
+{meaning}It is set by how many patients a team can follow up, not by what is likely: most of those flagged do
+not come back.
+"""
+
+
+def _checks(evidence: Evidence) -> str:
+    return f"""## How it is served
+As an ONNX graph from the raw fields to the risk. Over {evidence.parity_rows:,} rows it differs from the
+scikit-learn pipeline by at most {evidence.parity:.1e}. What each field may hold is in `input_schema.json`.
+"""
+
+
+def write(schema: InputSchema, evidence: Evidence) -> str:
+    """Return the card as Markdown."""
+    parts = [
+        f"# {schema.model}: {schema.candidate}\n",
+        _SYNTHETIC_BANNER if schema.dataset.synthetic else "",
+        _purpose(schema),
+        _LIMITS,
+        _data(schema, evidence.lineage),
+        _quality(schema, evidence),
+        _beyond_the_split(evidence.quality),
+        _fairness(evidence),
+        _use(schema),
+        _checks(evidence),
+    ]
+    return "\n".join(part for part in parts if part)

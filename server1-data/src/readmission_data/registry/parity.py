@@ -1,0 +1,64 @@
+"""Proves that a graph computes what scikit-learn computes, or refuses it."""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pandas as pd
+
+from readmission_data.clean.encoding import Encoding
+from readmission_data.registry import scoring
+from readmission_data.registry.errors import ParityError
+
+TOLERANCE: Final = 1e-6
+"""The largest difference of two probabilities that is still the same model."""
+
+
+class Classifier(Protocol):
+    """A fitted scikit-learn classifier of two classes."""
+
+    def predict_proba(self, features: npt.NDArray[np.float32], /) -> npt.NDArray[np.floating]:
+        """Return the probabilities [n, 2] of features [n, F]."""
+
+
+def risk(encoding: Encoding, estimator: Classifier, frame: pd.DataFrame) -> scoring.Scores:
+    """Return scikit-learn's probability [n] of readmission for an encounters frame."""
+    if frame.empty:
+        return np.empty(0)
+    return np.asarray(estimator.predict_proba(encoding.transform(frame))[:, 1], dtype=np.float64)
+
+
+def worst_difference(
+    model: onnx.ModelProto, encoding: Encoding, estimator: Classifier, frames: Iterable[pd.DataFrame]
+) -> float:
+    """Return the largest difference of the two probabilities over all rows of some encounters frames.
+
+    NaN where either side gives one: no comparison lets it pass.
+    """
+    session = scoring.session(model.SerializeToString())
+    worst = 0.0
+    for frame in frames:
+        ours = scoring.score(session, frame, encoding.numeric, encoding.categorical)
+        differences = np.abs(ours - risk(encoding, estimator, frame))
+        worst = float(np.max(differences, initial=worst))
+    return worst
+
+
+def check(
+    candidate: str,
+    model: onnx.ModelProto,
+    encoding: Encoding,
+    estimator: Classifier,
+    frames: Iterable[pd.DataFrame],
+) -> float:
+    """Return the worst difference; raise ParityError where it is above TOLERANCE."""
+    difference = worst_difference(model, encoding, estimator, frames)
+    # Written so that a NaN is refused.
+    if not difference <= TOLERANCE:
+        raise ParityError(
+            f"{candidate} cannot be registered: its ONNX graph differs from scikit-learn by "
+            f"{difference:.2g}, more than {TOLERANCE:g}"
+        )
+    return difference

@@ -1,0 +1,159 @@
+"""Registers the best candidate of a training and lets the gate decide what it becomes.
+
+Each step can be killed and run again: one training has one version, a version is created only when all its
+files are stored, and what the gate decided is written down before an alias moves.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from readmission_data.registry import aliases, gate, sources, version_folder, versions
+from readmission_data.registry.aliases import ALIAS_REASON, Alias
+from readmission_data.registry.contract import MODEL_NAME
+from readmission_data.registry.errors import RegistryError
+from readmission_data.settings import DataSettings
+from readmission_data.training.result import TrainingResult
+
+logger = logging.getLogger(__name__)
+
+GATE: Final = "gate"
+"""Tag of a version: the alias that the gate gave it."""
+
+_AGAINST: Final = "gate_against"
+_SETTLED: Final = "gate_settled"
+_NOBODY: Final = "none"
+_LOGGED_NAME: Final = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The version of a training, the alias that the gate gave it, and why."""
+
+    version: str
+    alias: str
+    reason: str
+    aliases: dict[str, str]
+
+
+def register(settings: DataSettings, result: TrainingResult) -> Registration:
+    """Register a finished training's best candidate as a version and move the aliases.
+
+    Run again it finds the version and, where an earlier run was killed, ends what that one began. Raises
+    ParityError where the graph differs from scikit-learn, RegistryError where something cannot be read.
+    """
+    client = versions.connect(settings)
+    found = versions.of_training(client, result.run_id)
+    if found is None:
+        _create(client, settings, result)
+        found = versions.of_training(client, result.run_id)
+        if found is None:
+            raise RegistryError(f"the version of training run {result.run_id} is not in the registry")
+    tags = found.tags if _SETTLED in found.tags else _settle(client, settings, found)
+    return Registration(
+        version=str(found.version),
+        alias=tags[GATE],
+        reason=tags[ALIAS_REASON],
+        aliases=aliases.current(client),
+    )
+
+
+def _create(client: MlflowClient, settings: DataSettings, result: TrainingResult) -> None:
+    """Store the version's files, then create the version with all its tags in one step."""
+    read = sources.read(settings, result)
+    _drop_unregistered(client, result)
+    with TemporaryDirectory(prefix="readmission-") as temporary:
+        logged = client.create_logged_model(
+            result.experiment_id, name=_LOGGED_NAME, source_run_id=result.best_run_id, model_type="onnx"
+        )
+        folder = Path(temporary) / "version"
+        model = Model(run_id=result.best_run_id, model_id=logged.model_id)
+        written = version_folder.write(folder, read, settings, model)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    try:
+        client.create_registered_model(MODEL_NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    client.create_model_version(
+        MODEL_NAME,
+        source=f"models:/{logged.model_id}",
+        run_id=result.best_run_id,
+        model_id=logged.model_id,
+        tags=written.tags,
+        description=written.description,
+    )
+
+
+def _drop_unregistered(client: MlflowClient, result: TrainingResult) -> None:
+    """Delete what a killed registration stored: no version points at it, or there would be one."""
+    left = client.search_logged_models(
+        [result.experiment_id],
+        filter_string=f"source_run_id = '{result.best_run_id}' and name = '{_LOGGED_NAME}'",
+    )
+    for model in left:
+        client.delete_logged_model(model.model_id)
+
+
+def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion) -> dict[str, str]:
+    """Let the gate decide, write its decision down, then move the aliases; return the decision's tags."""
+    number = str(version.version)
+    aliases.finish_rollback(client)
+    production = aliases.current(client).get(Alias.PRODUCTION)
+    tags: dict[str, str] = {
+        name: version.tags[name] for name in (GATE, ALIAS_REASON, _AGAINST) if name in version.tags
+    }
+    # A decision stands as long as production is what it was compared with, or already this version.
+    if tags.get(_AGAINST) != (production or _NOBODY) and (production != number or _AGAINST not in tags):
+        decision = _decide(client, settings, number, production)
+        tags = {
+            ALIAS_REASON: decision.reason,
+            GATE: str(Alias.PRODUCTION if decision.promoted else Alias.CHALLENGER),
+            # The last one is what makes the decision count.
+            _AGAINST: production or _NOBODY,
+        }
+        for name, value in tags.items():
+            client.set_model_version_tag(MODEL_NAME, number, name, value)
+    if tags[GATE] == Alias.PRODUCTION:
+        aliases.promote(client, number)
+    else:
+        aliases.challenge(client, number)
+    client.set_model_version_tag(MODEL_NAME, number, _SETTLED, "true")
+    logger.info("version %s of %s is %s: %s", number, MODEL_NAME, tags[GATE], tags[ALIAS_REASON])
+    return tags
+
+
+def _decide(
+    client: MlflowClient, settings: DataSettings, number: str, production: str | None
+) -> gate.Decision:
+    rows = sources.validation(settings)
+    new = _score(versions.load(client, number), rows)
+    serving = None
+    if production == number:
+        return gate.Decision(promoted=True, reason="was made production by hand")
+    if production is not None:
+        try:
+            serving = _score(versions.load(client, production), rows)
+        except RegistryError as error:
+            # Nobody can say which is better: a person has to look.
+            return gate.Decision(promoted=False, reason=f"not compared: {error}")
+    return gate.decide(
+        gate.Rows(rows.labels, rows.patients),
+        new,
+        serving,
+        samples=settings.bootstrap_samples,
+        seed=settings.seed,
+    )
+
+
+def _score(version: versions.Version, rows: sources.Encounters) -> gate.Scored:
+    return gate.Scored(version.number, version.schema.dataset.synthetic, version.score(rows.frame))

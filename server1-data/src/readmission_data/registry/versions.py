@@ -1,0 +1,100 @@
+"""Reads versions of the registered model back from MLflow."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import mlflow
+import onnxruntime
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from readmission_data.registry import input_schema, manifest, scoring
+from readmission_data.registry.contract import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    MODEL_NAME,
+    SCHEMA_FILE,
+    SCHEMA_VERSION,
+    InputSchema,
+)
+from readmission_data.registry.errors import RegistryError
+from readmission_data.settings import DataSettings
+
+TRAINING_RUN: Final = "training_run"
+"""Tag of a version: the parent run of the training that it came from."""
+
+MANIFEST_TAG: Final = "manifest_sha256"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version whose files are all there and are what the manifest says."""
+
+    number: str
+    schema: InputSchema
+    session: onnxruntime.InferenceSession
+
+    def score(self, frame: pd.DataFrame) -> scoring.Scores:
+        """Return the risk [n] of each row of an encounters frame."""
+        return scoring.score(self.session, frame, self.schema.graph.numeric, self.schema.graph.categorical)
+
+
+def connect(settings: DataSettings) -> MlflowClient:
+    """Return a client of the tracking server; its address is set for the whole process, as downloads need."""
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    return MlflowClient(settings.tracking_uri)
+
+
+def of_training(client: MlflowClient, training_run: str) -> ModelVersion | None:
+    """Return the one version of a training, or None.
+
+    Should there be several (two processes registered at once, or a request was sent twice), the first stays
+    and the others go, unless an alias points at them.
+    """
+    found = client.search_model_versions(f"name = '{MODEL_NAME}' and tags.{TRAINING_RUN} = '{training_run}'")
+    if not found:
+        return None
+    first, *others = sorted(found, key=lambda version: int(version.version))
+    for other in others:
+        if not client.get_model_version(MODEL_NAME, other.version).aliases:
+            client.delete_model_version(MODEL_NAME, other.version)
+    return client.get_model_version(MODEL_NAME, first.version)
+
+
+def load(client: MlflowClient, number: str) -> Version:
+    """Download a version and check it, as server 3 does.
+
+    Raises RegistryError where it does not exist, a file is missing or is not what the manifest says, or the
+    schema is of a major version that this code does not know.
+    """
+    try:
+        expected = client.get_model_version(MODEL_NAME, number).tags.get(MANIFEST_TAG)
+        with tempfile.TemporaryDirectory(prefix="readmission-") as folder:
+            return _read(number, expected, Path(folder))
+    except (MlflowException, OSError, ValueError) as error:
+        raise RegistryError(f"version {number} of {MODEL_NAME} cannot be read: {_line(error)}") from error
+
+
+def _read(number: str, expected: str | None, folder: Path) -> Version:
+    for name in (MANIFEST_FILE, *manifest.FILES):
+        download_artifacts(f"models:/{MODEL_NAME}/{number}/{name}", dst_path=str(folder))
+    if manifest.sha256(folder / MANIFEST_FILE) != expected:
+        raise RegistryError(f"version {number} of {MODEL_NAME} has another manifest than its tag says")
+    for name, digest in json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")).items():
+        if manifest.sha256(folder / name) != digest:
+            raise RegistryError(f"version {number} of {MODEL_NAME} has a broken {name}")
+    schema = input_schema.read(folder / SCHEMA_FILE)
+    if schema.schema_version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
+        raise RegistryError(f"version {number} of {MODEL_NAME} has a schema {schema.schema_version}")
+    return Version(number, schema, scoring.session((folder / MODEL_FILE).read_bytes()))
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of a message: MLflow's may go on with what it was given."""
+    return str(error).partition("\n")[0] or type(error).__name__
