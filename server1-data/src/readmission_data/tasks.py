@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from readmission_data.clean import tasks as clean_tasks
+from readmission_data.clean.tasks import Stage
 from readmission_data.raw import load
 from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
@@ -29,15 +30,30 @@ def load_batches(*, everything: bool) -> dict[str, Any]:
 
 
 def load_snapshot(run_id: str) -> dict[str, Any]:
-    """Task 1 of `preprocess_incremental`."""
+    """Task 1 of `preprocess_incremental`: RawData as it is now, in the staging folder of the run."""
     return dataclasses.asdict(clean_tasks.load(DataSettings(), run_id))
 
 
+def clean_cohort(stage: dict[str, Any]) -> dict[str, Any]:
+    """Task 2 of `preprocess_incremental`: the cohort, checked."""
+    return dataclasses.asdict(clean_tasks.clean(DataSettings(), Stage(**stage)))
+
+
+def select_features(stage: dict[str, Any]) -> dict[str, Any]:
+    """Task 3 of `preprocess_incremental`: the encoding and the 50 best features."""
+    return dataclasses.asdict(clean_tasks.select_features(DataSettings(), Stage(**stage)))
+
+
+def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
+    """Task 4 of `preprocess_incremental`: the processed tables, all at once."""
+    return dataclasses.asdict(clean_tasks.save(DataSettings(), Stage(**stage)))
+
+
 def train_candidates() -> dict[str, Any]:
-    """Task 1 of `train_and_register`."""
+    """Task 1 of `train_and_register`: every candidate, recorded in MLflow."""
     return train(DataSettings()).to_json()
 
 
 def register_best(training: dict[str, Any]) -> dict[str, Any]:
-    """Task 2 of `train_and_register`."""
+    """Task 2 of `train_and_register`: the best one as a version, and the aliases."""
     return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
