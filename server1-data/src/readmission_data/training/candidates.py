@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from lightgbm import LGBMClassifier
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import LabelEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 Params = Mapping[str, Any]
 
@@ -74,45 +73,42 @@ CANDIDATES: Final[dict[str, Candidate]] = {
         _hist_gradient_boosting,
         first={
             "learning_rate": 0.05,
-            "max_iter": 150,
+            "max_iter": 200,
             "max_leaf_nodes": 15,
             "min_samples_leaf": 100,
             "l2_regularization": 10.0,
             "max_features": 0.3,
         },
         space={
-            "learning_rate": (0.03, 0.05, 0.08),
-            "max_iter": (100, 150, 200, 300),
-            "max_leaf_nodes": (8, 15, 24),
-            "min_samples_leaf": (50, 100, 200),
-            "l2_regularization": (1.0, 10.0, 30.0),
-            "max_features": (0.2, 0.3, 0.5),
+            "learning_rate": (0.03, 0.05),
+            "max_iter": (150, 200, 300),
+            "max_leaf_nodes": (10, 15, 20),
+            "min_samples_leaf": (100, 150, 200),
+            "l2_regularization": (3.0, 10.0, 30.0),
+            "max_features": (0.2, 0.3, 0.4),
         },
     ),
     "lightgbm": Candidate(
         _lightgbm,
         first={
-            "learning_rate": 0.05,
-            "n_estimators": 150,
-            "num_leaves": 15,
-            "min_child_samples": 100,
+            "learning_rate": 0.03,
+            "n_estimators": 400,
+            "num_leaves": 20,
+            "min_child_samples": 150,
             "reg_lambda": 10.0,
             "colsample_bytree": 0.3,
         },
         space={
-            "learning_rate": (0.03, 0.05, 0.08),
-            "n_estimators": (100, 150, 200, 300),
-            "num_leaves": (8, 15, 24),
-            "min_child_samples": (50, 100, 200),
-            "reg_lambda": (1.0, 10.0, 30.0),
-            "colsample_bytree": (0.2, 0.3, 0.5),
+            "learning_rate": (0.02, 0.03, 0.04),
+            "n_estimators": (200, 300, 400),
+            "num_leaves": (12, 16, 20, 24),
+            "min_child_samples": (100, 150, 200),
+            "reg_lambda": (3.0, 10.0, 30.0),
+            "colsample_bytree": (0.2, 0.3, 0.4),
         },
     ),
 }
-"""Each candidate by name. `BLEND` is built from their winners and has no settings of its own."""
-
-BLEND: Final = "blend"
-BLEND_MEMBERS: Final = ("random_forest", "hist_gradient_boosting", "lightgbm")
+"""Each candidate by name."""
 
 TRUSTED_TYPES: Final = (
     "collections.OrderedDict",
@@ -122,13 +118,3 @@ TRUSTED_TYPES: Final = (
     "sklearn.tree._tree.Tree",
 )
 """What skops may build, beyond its own list, when it reads a candidate back."""
-
-
-def blend(members: Mapping[str, ClassifierMixin]) -> VotingClassifier:
-    """Return the plain mean of the probabilities of fitted estimators, without fitting them again."""
-    voting = VotingClassifier(list(members.items()), voting="soft", n_jobs=1)
-    voting.estimators_ = list(members.values())
-    voting.named_estimators_ = dict(members)
-    voting.le_ = LabelEncoder().fit(np.array([0, 1]))
-    voting.classes_ = voting.le_.classes_
-    return voting

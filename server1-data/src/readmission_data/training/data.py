@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from readmission_data import databases
-from readmission_data.clean.tables import Processed, read_processed
-from readmission_data.raw.tables import Split, read_split
+from readmission_data import bulk, databases
+from readmission_data.clean.tables import LABEL, Processed, read_processed
+from readmission_data.raw.tables import ENCOUNTERS, Split
 from readmission_data.settings import DataSettings
 from readmission_data.training.errors import TrainingError
 from readmission_data.training.metrics import Array
 from readmission_data.training.subgroups import GROUP_COLUMNS
 
+__all__ = ["KEY", "LABEL", "SplitRows", "TrainingData", "read"]
+
 KEY: Final = "encounter_id"
-LABEL: Final = "readmitted_30d"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def _rows(raw: sa.Connection, split: Split, processed: pd.DataFrame, names: tupl
         raise TrainingError(
             f"the {split} split holds {len(labels)} encounters of one label only: load more batches"
         )
-    about = read_split(raw, split).set_index(KEY)
-    about = about.reindex(processed[KEY].to_numpy())
+    about = bulk.read(raw, ENCOUNTERS[split], [KEY, "patient_nbr", *GROUP_COLUMNS]).to_pandas()
+    about = about.set_index(KEY).reindex(processed[KEY].to_numpy())
     absent = int(about["patient_nbr"].isna().sum())
     if absent:
         raise TrainingError(

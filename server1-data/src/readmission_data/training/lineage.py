@@ -31,9 +31,9 @@ _DECIDING: Final = (
 class Lineage:
     """The data and the code behind a training.
 
-    `processed_sha256` covers the rows of the three processed tables, `code_sha256` the modules of this
-    package. The salt of the split is told by its hash alone: with the salt, a split could be foretold from a
-    patient.
+    `processed_sha256` covers the rows of the three processed tables and the encoding behind them,
+    `code_sha256` the modules of this package. The salt of the split is told by its hash alone: with the salt,
+    a split could be foretold from a patient.
     """
 
     dataset: str
@@ -81,8 +81,11 @@ def trace(settings: DataSettings, data: TrainingData) -> Lineage:
         batches=tuple(source.batches),
         cohort_version=source.cohort_version,
         split_version=source.split_version,
-        split_salt_sha256=hashlib.sha256(settings.split_salt.encode()).hexdigest(),
-        processed_sha256=_combined({name: frame_digest(frame) for name, frame in data.frames.items()}),
+        split_salt_sha256=source.split_salt_sha256,
+        processed_sha256=_combined(
+            {name: frame_digest(frame) for name, frame in data.frames.items()}
+            | {"encoding": frame_digest(data.processed.encoding.to_frame())}
+        ),
         code_sha256=_code_digest(),
         git_commit=settings.git_commit or _commit_of_checkout(),
         versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},

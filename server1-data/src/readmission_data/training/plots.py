@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from readmission_data.encounters.columns import MISSING
 from readmission_data.training.bootstrap import Interval
 from readmission_data.training.metrics import Array, Ranked, Resample, calibration_curve
 
@@ -101,7 +102,7 @@ def calibration(labels: Array, scores: Array, error: float) -> Figure:
     )  # fmt: skip
     axes.set(xlabel="Mean risk given", ylabel="Share readmitted within 30 days")
     axes.set(xlim=(0, limit), ylim=(0, limit), aspect="equal")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -155,18 +156,21 @@ def by_group(table: pd.DataFrame) -> Figure:
         right.plot([row["roc_auc_low"], row["roc_auc_high"]], [place, place], color=BLUE, alpha=alpha)
         right.plot(row["roc_auc"], place, "o", color=BLUE, alpha=alpha)
     names = [
-        "All encounters" if row["column"] == "all" else f"{row['column']}: {row['level']}"
+        "All encounters"
+        if row["column"] == "all"
+        else f"{row['column']}: {row['level'].replace(MISSING, 'missing')}"
         for _, row in rows.iterrows()
     ]
     left.set_yticks(
         range(len(rows)),
         [f"{name}  (n={count:,})" for name, count in zip(names, rows["encounters"], strict=True)],
     )
+    left.set_xlim(left=0)
     left.set_xlabel("Share of the encounters")
     left.plot([], [], "o", color=BLUE, label="Mean risk given")
     left.plot([], [], "D", color=ORANGE, markerfacecolor="none", label="Readmitted within 30 days")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     right.axvline(float(rows["roc_auc"].iloc[-1]), color=GREY, linestyle=":")
     right.axvline(0.5, color="#BBBBBB", linewidth=0.8)
-    right.set_xlabel(f"ROC AUC with 95 % interval (pale: fewer than {FEW} readmitted)")
+    right.set_xlabel(f"ROC AUC, 95 % interval (pale: under {FEW} readmitted)")
     return figure

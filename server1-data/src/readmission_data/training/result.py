@@ -1,21 +1,29 @@
 """What a training hands to the next task, and how that task gets at it from another process or host."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
-import mlflow
 import pandas as pd
 import skops.io
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from sklearn.base import ClassifierMixin
 
+from readmission_data.clean.encoding import Encoding
+from readmission_data.clean.tables import read_features
 from readmission_data.settings import DataSettings
 from readmission_data.training.candidates import TRUSTED_TYPES
 from readmission_data.training.errors import TrainingError
 from readmission_data.training.lineage import Lineage
 
+ENCODING_FILE: Final = "feature_encoding.parquet"
+FEATURES_FILE: Final = "feature_info.parquet"
 LINEAGE_FILE: Final = "lineage.json"
 SUBGROUPS_FILE: Final = "subgroups.json"
 
@@ -60,14 +68,25 @@ def load_estimator(settings: DataSettings, result: TrainingResult) -> Classifier
     It is read with skops, which builds none but the types that `TRUSTED_TYPES` names: no pickle is opened.
     Raises TrainingError where the model is not in the artifact store.
     """
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    try:
-        path = mlflow.artifacts.download_artifacts(f"{result.model_uri}/{_MODEL_FILE}")
-    except (MlflowException, OSError) as error:
-        raise TrainingError(
-            f"the model of run {result.best_run_id} is not in MLflow's artifact store: train again"
-        ) from error
-    return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    with TemporaryDirectory(prefix="readmission-") as folder:
+        try:
+            path = download_artifacts(
+                f"{result.model_uri}/{_MODEL_FILE}", dst_path=folder, tracking_uri=settings.tracking_uri
+            )
+        except (MlflowException, OSError) as error:
+            raise TrainingError(
+                f"the model of run {result.best_run_id} is not in MLflow's artifact store: train again"
+            ) from error
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+
+
+def load_encoding(settings: DataSettings, result: TrainingResult) -> Encoding:
+    """Return the encoding of the features that the candidates were trained on, by rank.
+
+    CleanData may hold another by now. Raises TrainingError where it is not in the artifact store.
+    """
+    features = read_features(_read_frame(settings, result.run_id, FEATURES_FILE))
+    return Encoding.from_frame(features, _read_frame(settings, result.run_id, ENCODING_FILE))
 
 
 def load_metrics(settings: DataSettings, result: TrainingResult) -> dict[str, float]:
@@ -86,10 +105,23 @@ def load_subgroups(settings: DataSettings, result: TrainingResult) -> pd.DataFra
 
 
 def _read_json(settings: DataSettings, run_id: str, path: str) -> dict[str, Any]:
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    uri = MlflowClient(settings.tracking_uri).get_run(run_id).info.artifact_uri
-    try:
-        values: dict[str, Any] = json.loads(mlflow.artifacts.load_text(f"{uri}/{path}"))
-    except (MlflowException, OSError, ValueError) as error:
-        raise TrainingError(f"{path} of run {run_id} cannot be read from MLflow's artifact store") from error
+    with _downloaded(settings, run_id, path) as file:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return values
+
+
+def _read_frame(settings: DataSettings, run_id: str, path: str) -> pd.DataFrame:
+    with _downloaded(settings, run_id, path) as file:
+        return pd.read_parquet(file)
+
+
+@contextmanager
+def _downloaded(settings: DataSettings, run_id: str, path: str) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="readmission-") as folder:
+        try:
+            found = download_artifacts(
+                run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=settings.tracking_uri
+            )
+        except (MlflowException, OSError) as error:
+            raise TrainingError(f"{path} of run {run_id} is not in MLflow's artifact store") from error
+        yield Path(found)

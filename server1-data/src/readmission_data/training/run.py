@@ -2,10 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import mlflow
 from mlflow import MlflowClient
@@ -21,13 +23,17 @@ from readmission_data.training.data import LABEL, TrainingData, read
 from readmission_data.training.errors import TrainingError
 from readmission_data.training.lineage import Lineage, frame_digest, trace
 from readmission_data.training.record import measure, record
-from readmission_data.training.result import LINEAGE_FILE, TrainingResult
-from readmission_data.training.search import Fitted, blended, search
+from readmission_data.training.result import ENCODING_FILE, FEATURES_FILE, LINEAGE_FILE, TrainingResult
+from readmission_data.training.search import search
 
 logger = logging.getLogger(__name__)
 
-PROCESSED_FOLDER = "processed"
-SYNTHETIC_NOTE = (
+PROCESSED_FOLDER: Final = "processed"
+
+# What MLflow calls the use of each split.
+_CONTEXTS: Final = {"train": "training", "validation": "validation", "test": "testing"}
+
+SYNTHETIC_NOTE: Final = (
     "**SYNTHETIC DATA.** These encounters were generated. Nothing here says anything about real patients."
 )
 
@@ -96,24 +102,16 @@ class _Training:
             experiment_id=self.experiment_id, run_name=self.name(f"training-{self.key[:8]}"), tags=parent_tags
         ) as parent:
             self._record_data()
-            results = [self._record(one, parent.info.run_id) for one in self._fitted(names)]
+            results = [self._candidate(name, parent.info.run_id) for name in names]
             best = max(results, key=lambda result: result.validation_average_precision)
             mlflow.log_metric("best_validation_average_precision", best.validation_average_precision)
             # The last word before the run ends: a run without it does not count.
             mlflow.set_tags({"best_candidate": best.candidate, ledger.RESULT: json.dumps(best.to_json())})
         return best
 
-    def _fitted(self, names: list[str]) -> Iterator[Fitted]:
-        fitted: list[Fitted] = []
+    def _candidate(self, name: str, parent_id: str) -> TrainingResult:
         trials, seed = self.settings.search_trials, self.settings.seed
-        for name in names:
-            fitted.append(search(name, self.data.train, self.data.validation, trials=trials, seed=seed))
-            yield fitted[-1]
-        both = blended(fitted, self.data.validation)
-        if both:
-            yield both
-
-    def _record(self, fitted: Fitted, parent_id: str) -> TrainingResult:
+        fitted = search(name, self.data.train, self.data.validation, trials=trials, seed=seed)
         tags = self.tags | {ledger.ROLE: ledger.CANDIDATE, "candidate": fitted.name}
         with mlflow.start_run(
             experiment_id=self.experiment_id, run_name=self.name(fitted.name), nested=True, tags=tags
@@ -145,6 +143,7 @@ class _Training:
                 "split_version": lineage.split_version,
                 "split_salt_sha256": lineage.split_salt_sha256,
                 "processed_sha256": lineage.processed_sha256,
+                "train_features": len(self.data.feature_names),
                 "search_trials": self.settings.search_trials,
                 "bootstrap_samples": self.settings.bootstrap_samples,
                 "seed": self.settings.seed,
@@ -155,29 +154,35 @@ class _Training:
         with TemporaryDirectory(prefix="readmission-") as temporary:
             folder = Path(temporary)
             (folder / LINEAGE_FILE).write_text(json.dumps(lineage.to_json(), indent=2) + "\n")
-            self.data.processed.feature_info.to_csv(folder / "feature_info.csv", index=False)
+            self.data.processed.feature_info.to_parquet(folder / FEATURES_FILE, index=False)
+            self.data.processed.encoding.to_frame().to_parquet(folder / ENCODING_FILE, index=False)
             (folder / PROCESSED_FOLDER).mkdir()
             for name, frame in self.data.frames.items():
                 frame.to_parquet(folder / PROCESSED_FOLDER / f"{name}.parquet", index=False)
             mlflow.log_artifacts(temporary)
         self._record_inputs()
 
-    def _record_inputs(self) -> None:
-        contexts = {"train": "training", "validation": "validation", "test": "testing"}
-        datasets: list[Dataset | None] = [
+    @cached_property
+    def _datasets(self) -> list[Dataset | None]:
+        return [
             from_pandas(
-                frame,
+                self.data.frames[split],
                 source=CodeDatasetSource(
                     {
-                        "mlflow.source.name": f"CleanData.diabetes_{name}_processed",
+                        "mlflow.source.name": f"CleanData.diabetes_{split}_processed",
                         "dataset": self.lineage.dataset,
                         "dataset_sha256": self.lineage.dataset_sha256,
                     }
                 ),
                 targets=LABEL,
-                name=f"diabetes_{name}_processed",
-                digest=frame_digest(frame)[:32],
+                name=f"diabetes_{split}_processed",
+                digest=frame_digest(self.data.frames[split])[:32],
             )
-            for name, frame in self.data.frames.items()
+            for split in _CONTEXTS
         ]
-        mlflow.log_inputs(datasets, [contexts[name] for name in self.data.frames], [None] * len(datasets))
+
+    def _record_inputs(self) -> None:
+        with warnings.catch_warnings():
+            # MLflow's hint that whole numbers cannot hold missing values: ours never are.
+            warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
+            mlflow.log_inputs(self._datasets, list(_CONTEXTS.values()), [None] * len(_CONTEXTS))

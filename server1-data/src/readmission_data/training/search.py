@@ -2,13 +2,12 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sklearn.base import ClassifierMixin
 from sklearn.model_selection import ParameterSampler
 
-from readmission_data.training.candidates import BLEND, BLEND_MEMBERS, CANDIDATES, Candidate, Params, blend
+from readmission_data.training.candidates import CANDIDATES, Candidate, Params
 from readmission_data.training.data import SplitRows
 from readmission_data.training.metrics import Array, evaluate
 
@@ -72,17 +71,6 @@ def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, s
         logger.info("%s %d/%d: average precision %.4f", name, len(done), trials, trial.average_precision)
     chosen = max(done, key=lambda trial: trial.average_precision)
     return Fitted(name, best, chosen.params, tuple(done))
-
-
-def blended(fitted: Sequence[Fitted], validation: SplitRows) -> Fitted | None:
-    """Return the blend of the winners that `BLEND_MEMBERS` names, or None where one was not trained."""
-    winners = {one.name: one.estimator for one in fitted if one.name in BLEND_MEMBERS}
-    if len(winners) < len(BLEND_MEMBERS):
-        return None
-    started = time.monotonic()
-    estimator = blend({name: winners[name] for name in BLEND_MEMBERS})
-    params = {"members": ",".join(BLEND_MEMBERS)}
-    return Fitted(BLEND, estimator, params, (_measure(estimator, params, validation, started),))
 
 
 def _measure(estimator: ClassifierMixin, params: Params, validation: SplitRows, started: float) -> Trial:

@@ -10,6 +10,9 @@ from readmission_data.training.metrics import Array
 
 GROUP_COLUMNS: Final = ("race", "gender", "age")
 
+SMALLEST: Final = 10
+"""A group of fewer encounters is counted but not described: its figures would be about persons."""
+
 _METRICS: Final = ("roc_auc", "average_precision", "recall", "precision", "calibration_error")
 
 
@@ -28,7 +31,7 @@ def subgroups(
     Columns: column, level (`?` where missing), encounters, positives, observed_rate, mean_risk, flagged
     (share at or above the threshold), roc_auc with roc_auc_low and roc_auc_high, average_precision, recall,
     precision and calibration_error. A value that cannot be measured, such as the ROC AUC of a group without
-    positives, is NaN.
+    positives, is NaN, and so is all but the count of a group smaller than `SMALLEST`.
     """
     filled = groups.astype(object).where(groups.notna(), MISSING)
     masks = [("all", "all", pd.Series(data=True, index=filled.index))]
@@ -40,28 +43,26 @@ def subgroups(
     rows = []
     for column, level, mask in masks:
         at = mask.to_numpy()
-        measured = intervals(
-            labels[at],
-            scores[at],
-            threshold=threshold,
-            samples=samples,
-            seed=seed,
-            clusters=clusters[at],
-            names=_METRICS,
-        )
-        rows.append(
-            {
-                "column": column,
-                "level": level,
-                "encounters": int(at.sum()),
-                "positives": int(labels[at].sum()),
-                "observed_rate": float(labels[at].mean()),
-                "mean_risk": float(scores[at].mean()),
-                "flagged": float((scores[at] >= threshold).mean()),
-                "roc_auc": measured["roc_auc"].value,
-                "roc_auc_low": measured["roc_auc"].low,
-                "roc_auc_high": measured["roc_auc"].high,
-                **{name: measured[name].value for name in _METRICS[1:]},
-            }
-        )
+        row = {"column": column, "level": level, "encounters": int(at.sum())}
+        if at.sum() >= SMALLEST:
+            row |= _describe(labels[at], scores[at], clusters[at], threshold, samples, seed)
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _describe(
+    labels: Array, scores: Array, clusters: Array, threshold: float, samples: int, seed: int
+) -> dict[str, float]:
+    measured = intervals(
+        labels, scores, threshold=threshold, samples=samples, seed=seed, clusters=clusters, names=_METRICS
+    )
+    return {
+        "positives": float(labels.sum()),
+        "observed_rate": float(labels.mean()),
+        "mean_risk": float(scores.mean()),
+        "flagged": float((scores >= threshold).mean()),
+        "roc_auc": measured["roc_auc"].value,
+        "roc_auc_low": measured["roc_auc"].low,
+        "roc_auc_high": measured["roc_auc"].high,
+        **{name: measured[name].value for name in _METRICS[1:]},
+    }
