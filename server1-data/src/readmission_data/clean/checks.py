@@ -1,0 +1,100 @@
+"""What the frames between the tasks must look like."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from readmission_data.clean.cohort import DEATH_OR_HOSPICE
+from readmission_data.clean.encoding import Feature, FeatureKind
+from readmission_data.clean.tables import LABEL
+from readmission_data.encounters.columns import COLUMNS, ICD9_PATTERN, Column, Kind
+from readmission_data.errors import ReadmissionDataError
+
+_SMALLINT: Final = 2**15
+
+
+class CheckError(ReadmissionDataError):
+    """A frame that the next task must not get."""
+
+
+def _known(allowed: Sequence[str]) -> pa.Check:
+    """Return a check that looks at each distinct value once."""
+    levels = set(allowed)
+    return pa.Check(lambda column: set(column.dropna().unique()) <= levels, name="known level")
+
+
+def _icd9() -> pa.Check:
+    return pa.Check(
+        lambda column: bool(
+            pd.Series(column.dropna().unique(), dtype="str").str.fullmatch(ICD9_PATTERN).all()
+        ),
+        name="ICD-9 code",
+    )
+
+
+def _encounter_column(column: Column, levels: Sequence[str]) -> pa.Column:
+    if column.kind in {Kind.IDENTIFIER, Kind.INTEGER}:
+        return pa.Column("int64", pa.Check.in_range(column.minimum, column.maximum))
+    check = _icd9() if column.kind is Kind.ICD9 else _known(levels)
+    return pa.Column(checks=check, nullable=column.missing)
+
+
+def _encounters(*, in_cohort: bool) -> pa.DataFrameSchema:
+    levels = {column.name: column.levels for column in COLUMNS}
+    if in_cohort:
+        kept = (code for code in levels["discharge_disposition_id"] if code not in DEATH_OR_HOSPICE)
+        levels["discharge_disposition_id"] = tuple(kept)
+    return pa.DataFrameSchema(
+        {column.name: _encounter_column(column, levels[column.name]) for column in COLUMNS},
+        checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
+        unique=["encounter_id"],
+        strict=True,
+    )
+
+
+ENCOUNTERS: Final = _encounters(in_cohort=False)
+"""A split as RawData has it."""
+
+COHORT: Final = _encounters(in_cohort=True)
+"""A split without the discharges to death or hospice."""
+
+
+def processed(features: Sequence[Feature]) -> pa.DataFrameSchema:
+    """Return what a processed split must be: ids, labels, and the features without a gap."""
+    columns = {
+        "encounter_id": pa.Column("int64", unique=True),
+        LABEL: pa.Column("int8", pa.Check.isin((0, 1))),
+    }
+    for feature in features:
+        low, high = (0, 1) if feature.kind is FeatureKind.RATE else (-_SMALLINT, _SMALLINT - 1)
+        columns[feature.name] = pa.Column("float32", pa.Check.in_range(low, high))
+    return pa.DataFrameSchema(columns, strict=True, ordered=True)
+
+
+def check(schema: pa.DataFrameSchema, frame: pd.DataFrame, what: str) -> None:
+    """Raise CheckError, naming the columns and what is wrong with them, never a value."""
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases[["column", "check"]].drop_duplicates().fillna("the frame")
+        found = "; ".join(f"{case.column} fails {case.check}" for case in cases.itertuples())
+        raise CheckError(f"{what}: {found}") from None
+
+
+def check_patients_apart(splits: dict[str, pd.DataFrame]) -> None:
+    """Raise CheckError where a patient is in two splits."""
+    patients = pd.concat([frame["patient_nbr"].drop_duplicates() for frame in splits.values()])
+    twice = int(patients.duplicated().sum())
+    if twice:
+        raise CheckError(f"{twice} patients are in two splits: RawData was split by more than one rule")
+
+
+def check_learnable(label: "pd.Series[int]", patients: "pd.Series[int]", folds: int) -> None:
+    """Raise CheckError where train has too few patients, or only one outcome, to fit anything."""
+    if patients.nunique() < folds:
+        raise CheckError(f"train has {patients.nunique()} patients, fewer than the {folds} folds")
+    if label.nunique() < 2:  # noqa: PLR2004 - readmitted and not
+        raise CheckError("all encounters of train have the same outcome: there is nothing to learn")

@@ -1,0 +1,71 @@
+"""Replaces all processed tables at once."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from readmission_data import bulk, databases
+from readmission_data.clean.tables import FEATURE_INFO, NAMES, define, read_features
+
+SECTION: Final = "processed"
+
+_NEXT: Final = "_next"
+_OLD: Final = "_old"
+
+
+def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
+    """Replace the processed tables by `contents`, an arrow table for each of their names.
+
+    Readers see all old tables or all new ones; so does whoever looks after the process was killed.
+    """
+    features = read_features(contents[FEATURE_INFO].to_pandas())
+    with databases.exclusive(engine, SECTION) as connection:
+        if engine.dialect.name == "mysql":
+            tables = define(features, suffix=_NEXT)
+            with connection.begin():
+                _drop_leftovers(connection)
+                _fill(connection, tables, contents)
+            with connection.begin():
+                _swap(connection)
+                _drop_leftovers(connection)
+        else:
+            # SQLite rolls DDL back, so the whole replacement is one transaction.
+            tables = define(features)
+            with connection.begin():
+                _drop(connection, NAMES)
+                _fill(connection, tables, contents)
+
+
+def _fill(connection: sa.Connection, tables: dict[str, sa.Table], contents: dict[str, Any]) -> None:
+    for name, table in tables.items():
+        table.create(connection)
+        types = {"SMALLINT": pa.int16(), "DOUBLE": pa.float64()}
+        columns = contents[name]
+        # A cast that would change a value raises.
+        schema = pa.schema(
+            [
+                (column, types.get(str(table.c[column].type), columns.schema.field(column).type))
+                for column in columns.column_names
+            ]
+        )
+        bulk.insert(connection, table, columns.cast(schema))
+
+
+def _swap(connection: sa.Connection) -> None:
+    """Rename all tables in one statement, which MySQL does wholly or not at all."""
+    present = set(sa.inspect(connection).get_table_names())
+    away = [f"{name} TO {name}{_OLD}" for name in NAMES if name in present]
+    here = [f"{name}{_NEXT} TO {name}" for name in NAMES]
+    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {databases.LOCK_SECONDS}")
+    connection.exec_driver_sql(f"RENAME TABLE {', '.join(away + here)}")
+
+
+def _drop_leftovers(connection: sa.Connection) -> None:
+    _drop(connection, [name + suffix for name in NAMES for suffix in (_NEXT, _OLD)])
+
+
+def _drop(connection: sa.Connection, names: Iterable[str]) -> None:
+    for name in names:
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")

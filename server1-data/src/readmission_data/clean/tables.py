@@ -1,0 +1,178 @@
+"""The processed tables of CleanData: what they hold, and how they are read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+import sqlalchemy as sa
+
+from readmission_data import bulk
+from readmission_data.clean.encoding import Encoding, Feature, FeatureKind
+from readmission_data.clean.lineage import Lineage
+from readmission_data.errors import ReadmissionDataError
+from readmission_data.raw.split import Split
+
+LABEL: Final = "readmitted_30d"
+
+PROCESSED: Final = {split: f"diabetes_{split}_processed" for split in Split}
+FEATURE_INFO: Final = "feature_info"
+FEATURE_ENCODING: Final = "feature_encoding"
+LINEAGE: Final = "processed_lineage"
+
+NAMES: Final = (*PROCESSED.values(), FEATURE_INFO, FEATURE_ENCODING, LINEAGE)
+"""All tables of a save; they are replaced together."""
+
+_MYSQL: Final[dict[str, Any]] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_0900_bin",
+    "mysql_engine": "InnoDB",
+}
+_NAME_LENGTH: Final = 64
+
+
+class ProcessedError(ReadmissionDataError):
+    """The processed tables are not there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Processed:
+    """All that a save wrote.
+
+    train, validation, test: frames of `encounter_id` (int64), `readmitted_30d` (int8, 0 or 1) and the
+    features (float32) by rank, a row an encounter, in the order of `encounter_id`. Train's rates are
+    cross-fitted: they are not what `encoding` makes of train.
+    feature_info: rank, name, source_column, kind, score. encoding: of these features, by rank.
+    """
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    feature_info: pd.DataFrame
+    encoding: Encoding
+    lineage: Lineage
+
+
+def define(features: Iterable[Feature], suffix: str = "") -> dict[str, sa.Table]:
+    """Return the tables by name, as they are for these features; the suffix goes behind each name.
+
+    Rates are DOUBLE, which brings a float32 back as it was (MySQL prints a FLOAT with six digits only);
+    everything else is a small whole number.
+    """
+    metadata = sa.MetaData()
+    columns = [(feature.name, _type(feature)) for feature in features]
+    tables = {
+        name: sa.Table(
+            name + suffix,
+            metadata,
+            sa.Column("encounter_id", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column(LABEL, sa.SmallInteger, nullable=False),
+            *(sa.Column(column, kind, nullable=False) for column, kind in columns),
+            **_MYSQL,
+        )
+        for name in PROCESSED.values()
+    }
+    tables[FEATURE_INFO] = sa.Table(
+        FEATURE_INFO + suffix,
+        metadata,
+        sa.Column("rank", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("name", sa.String(_NAME_LENGTH), nullable=False, unique=True),
+        # The fields that the feature is computed from, joined with a plus.
+        sa.Column("source_column", sa.String(1000), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("score", sa.Double, nullable=False),
+        **_MYSQL,
+    )
+    tables[FEATURE_ENCODING] = sa.Table(
+        FEATURE_ENCODING + suffix,
+        metadata,
+        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("feature", sa.String(_NAME_LENGTH), nullable=False),
+        # An integer field, or the key of a level table; the level is NULL as `Encoding.to_frame` says.
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("level", sa.String(255)),
+        sa.Column("value", sa.Double, nullable=False),
+        **_MYSQL,
+    )
+    tables[LINEAGE] = sa.Table(
+        LINEAGE + suffix,
+        metadata,
+        sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("dataset_kind", sa.String(16), nullable=False),
+        sa.Column("source_sha256", sa.String(64), nullable=False),
+        sa.Column("rows_read", sa.BigInteger, nullable=False),
+        sa.Column("cohort_version", sa.String(16), nullable=False),
+        sa.Column("split_version", sa.String(16), nullable=False),
+        sa.Column("split_salt_sha256", sa.String(64), nullable=False),
+        sa.Column("seed", sa.BigInteger, nullable=False),
+        **_MYSQL,
+    )
+    return tables
+
+
+def _type(feature: Feature) -> sa.types.TypeEngine[Any]:
+    return sa.Double() if feature.kind is FeatureKind.RATE else sa.SmallInteger()
+
+
+def read_lineage(connection: sa.Connection) -> Lineage | None:
+    """Return where the processed tables came from; None where nothing was ever saved."""
+    if not sa.inspect(connection).has_table(LINEAGE):
+        return None
+    return Lineage.from_frame(bulk.read(connection, define(())[LINEAGE]).to_pandas())
+
+
+def read_processed(connection: sa.Connection) -> Processed:
+    """Read all processed tables, as one save left them, in the connection's transaction.
+
+    A save that comes in between waits (MySQL) or is not seen (SQLite). Raises ProcessedError where nothing
+    was ever saved.
+    """
+    if not sa.inspect(connection).has_table(LINEAGE):
+        raise ProcessedError("CleanData has no processed tables yet: run `preprocess` first")
+    _hold(connection)
+    feature_info = _read_features(connection)
+    features = read_features(feature_info)
+    tables = define(features)
+    frames = {split: _read_split(connection, tables[name]) for split, name in PROCESSED.items()}
+    encoding = bulk.read(connection, tables[FEATURE_ENCODING]).to_pandas()
+    lineage = read_lineage(connection)
+    if lineage is None:
+        raise ProcessedError("the processed tables were removed while they were read")
+    return Processed(
+        train=frames[Split.TRAIN],
+        validation=frames[Split.VALIDATION],
+        test=frames[Split.TEST],
+        feature_info=feature_info,
+        encoding=Encoding.from_frame(features, encoding),
+        lineage=lineage,
+    )
+
+
+def read_features(feature_info: pd.DataFrame) -> list[Feature]:
+    """Return the features that a `feature_info` frame lists, by rank."""
+    ranked = feature_info.sort_values("rank")
+    columns = (ranked[column].astype("str").tolist() for column in ("name", "source_column", "kind"))
+    return [
+        Feature(name, tuple(sources.split("+")), FeatureKind(kind))
+        for name, sources, kind in zip(*columns, strict=True)
+    ]
+
+
+def _hold(connection: sa.Connection) -> None:
+    """Touch all tables in one statement, so that MySQL lets none be renamed before the transaction ends.
+
+    Taken one by one, a save between two reads would give tables of two saves, or a deadlock.
+    """
+    touched = (sa.select(sa.literal(1)).select_from(sa.table(name)).where(sa.false()) for name in NAMES)
+    connection.execute(sa.union_all(*touched)).all()
+
+
+def _read_features(connection: sa.Connection) -> pd.DataFrame:
+    frame: pd.DataFrame = bulk.read(connection, define(())[FEATURE_INFO]).to_pandas()
+    return frame
+
+
+def _read_split(connection: sa.Connection, table: sa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = bulk.read(connection, table).to_pandas()
+    kinds = dict.fromkeys(frame.columns, "float32") | {"encounter_id": "int64", LABEL: "int8"}
+    return frame.astype(kinds)

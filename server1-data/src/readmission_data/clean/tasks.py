@@ -1,0 +1,151 @@
+"""The four tasks of `preprocess_incremental`: load, clean, select features, save.
+
+Each reads what the one before it left in the run's staging folder, leaves its own, and hands on paths and
+counts. The same batches give the same tables, byte for byte, however often a task is killed or run again:
+files are written whole or not at all, and the tables are replaced all at once.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from readmission_data import bulk, databases
+from readmission_data.clean import checks, cohort, fitting, saving, selection, staging, tables
+from readmission_data.clean.lineage import Lineage
+from readmission_data.encounters.columns import COLUMNS, Kind
+from readmission_data.errors import ReadmissionDataError
+from readmission_data.raw import ledger
+from readmission_data.raw.split import Split
+from readmission_data.raw.tables import ENCOUNTERS
+from readmission_data.settings import DataSettings
+
+_RAW: Final = "raw"
+_COHORT: Final = "cohort"
+_FEATURES: Final = "features"
+
+
+class NothingLoadedError(ReadmissionDataError):
+    """RawData holds no batch yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a task hands to the next: where the run's files are, and how many rows it left."""
+
+    run_id: str
+    folder: str
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+
+    def path(self, task: str, name: str) -> Path:
+        """Return where a task leaves one of its frames."""
+        return Path(self.folder) / task / f"{name}.parquet"
+
+    def with_rows(self, rows: dict[Split, int]) -> "Stage":
+        """Return the same run after a task that left so many rows."""
+        return replace(
+            self,
+            train_rows=rows[Split.TRAIN],
+            validation_rows=rows[Split.VALIDATION],
+            test_rows=rows[Split.TEST],
+        )
+
+
+def preprocess(settings: DataSettings, run_id: str) -> Stage:
+    """Run all four tasks in this process."""
+    return save(settings, select_features(settings, clean(settings, load(settings, run_id))))
+
+
+def load(settings: DataSettings, run_id: str) -> Stage:
+    """Take the batches of RawData as they are at this moment.
+
+    Raises NothingLoadedError where there are none.
+    """
+    staging.remove_old(settings.staging_dir)
+    stage = Stage(run_id, str(staging.folder(settings.staging_dir, run_id)), 0, 0, 0)
+    names = [column.name for column in COLUMNS]
+    rows = {}
+    with databases.create_engine(settings.raw_url).connect() as connection:
+        if connection.dialect.name == "mysql":
+            # One snapshot for ledger and splits, whatever a loader commits meanwhile; SQLite has it anyway.
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        batches = ledger.batches(connection)
+        if not batches:
+            raise NothingLoadedError("RawData holds no batch yet: run `load` first")
+        for split, table in ENCOUNTERS.items():
+            encounters = bulk.read(connection, table, names)
+            rows[split] = encounters.num_rows
+            staging.write(stage.path(_RAW, split), _with_dictionaries(encounters))
+    lineage = Lineage.of(batches, settings.split_salt, settings.seed)
+    staging.write_frame(stage.path(_RAW, "lineage"), lineage.to_frame())
+    return stage.with_rows(rows)
+
+
+def _with_dictionaries(encounters: pa.Table) -> pa.Table:
+    """Return the texts as numbered levels, which every later step is several times quicker with."""
+    for position, column in enumerate(COLUMNS):
+        if column.kind in {Kind.CATEGORY, Kind.ICD9}:
+            encounters = encounters.set_column(
+                position, column.name, encounters.column(column.name).dictionary_encode().combine_chunks()
+            )
+    return encounters
+
+
+def clean(settings: DataSettings, stage: Stage) -> Stage:  # noqa: ARG001 - every task takes the settings
+    """Keep the cohort, and check what came and what is left."""
+    kept = {}
+    for split in Split:
+        frame = staging.read_frame(stage.path(_RAW, split))
+        checks.check(checks.ENCOUNTERS, frame, f"{split} of RawData")
+        kept[split] = frame[cohort.keep(frame)]
+        checks.check(checks.COHORT, kept[split], f"{split} of the cohort")
+        staging.write_frame(stage.path(_COHORT, split), kept[split])
+    checks.check_patients_apart({str(split): frame for split, frame in kept.items()})
+    return stage.with_rows({split: len(frame) for split, frame in kept.items()})
+
+
+def select_features(settings: DataSettings, stage: Stage) -> Stage:
+    """Fit the encoding and choose the features on train, and encode all three splits."""
+    train = staging.read_frame(stage.path(_COHORT, Split.TRAIN))
+    label = cohort.label(train)
+    checks.check_learnable(pd.Series(label), train["patient_nbr"], fitting.FOLDS)
+    encoding, matrix = fitting.fit(train, settings.seed)
+    patients = train["patient_nbr"].to_numpy()
+    chosen = selection.select(matrix, label, patients, encoding.names, seed=settings.seed)
+    best = chosen["name"].tolist()
+    encoding, every = encoding.select(best), encoding.names
+    matrices = {Split.TRAIN: matrix[:, [every.index(name) for name in best]]}
+    for split in Split:
+        frame = train if split is Split.TRAIN else staging.read_frame(stage.path(_COHORT, split))
+        features = matrices[split] if split in matrices else encoding.transform(frame)
+        processed = pd.DataFrame(features, columns=best)
+        processed.insert(0, "encounter_id", frame["encounter_id"].to_numpy())
+        processed.insert(1, tables.LABEL, cohort.label(frame))
+        checks.check(checks.processed(encoding.features), processed, f"processed {split}")
+        staging.write_frame(stage.path(_FEATURES, split), processed)
+    info = chosen.assign(
+        source_column=[feature.source_column for feature in encoding.features],
+        kind=[str(feature.kind) for feature in encoding.features],
+    )
+    staging.write_frame(
+        stage.path(_FEATURES, tables.FEATURE_INFO), info[["rank", "name", "source_column", "kind", "score"]]
+    )
+    rows = encoding.to_frame()
+    rows.insert(0, "position", np.arange(len(rows)))
+    staging.write_frame(stage.path(_FEATURES, tables.FEATURE_ENCODING), rows)
+    return stage
+
+
+def save(settings: DataSettings, stage: Stage) -> Stage:
+    """Replace the processed tables of CleanData by what the tasks before it left."""
+    contents = {name: staging.read(stage.path(_FEATURES, split)) for split, name in tables.PROCESSED.items()}
+    for name in (tables.FEATURE_INFO, tables.FEATURE_ENCODING):
+        contents[name] = staging.read(stage.path(_FEATURES, name))
+    contents[tables.LINEAGE] = staging.read(stage.path(_RAW, "lineage"))
+    saving.replace(databases.create_engine(settings.clean_url), contents)
+    return stage
