@@ -49,6 +49,8 @@ def fetch(url: str, target: Path, check: Callable[[Path], object]) -> None:
     Raises `DatasetError` with the address, without its password or query.
     """
     shown = redacted(url)
+    # At level INFO it logs each address whole.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_name(target.name + ".lock")):
