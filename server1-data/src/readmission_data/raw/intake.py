@@ -1,7 +1,8 @@
 """Takes one load's rows out of a delivery: checked, told apart by split, and into the tables."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from readmission_data import bulk
+from readmission_data.encounters.columns import IDENTIFIERS
 from readmission_data.raw import lines, validation
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
@@ -19,6 +21,20 @@ from readmission_data.raw.tables import ENCOUNTERS, REJECTED_ROWS
 _TRAIN = ORDER.index(Split.TRAIN)
 _UNREADABLE = len(ORDER)
 """The code of a row whose patient cannot be read: it stays with the train rows around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The rows of a block that a load may want: their fields as text, their splits as indices into `ORDER`.
+
+    `left_over` tells that rows were passed over which the next load wants.
+    """
+
+    block: lines.Block
+    rows: lines.Rows
+    fields: pa.Table
+    codes: Codes
+    left_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +77,32 @@ class Intake:
 
     def run(self) -> None:
         """Take rows until the train rows of one load are there and nothing else is wanted."""
-        for block in self.delivery.blocks:
-            self._take(block)
+        for prepared in _one_ahead(map(self._prepare, self.delivery.blocks)):
+            self._take(prepared)
             if self._full and not self.delivery.held_out:
                 # What follows was not looked at.
                 self._left_over = True
                 return
 
-    def _take(self, block: lines.Block) -> None:
-        rows = lines.cut(block, self.delivery.header)
-        fields = validation.parse(rows, self.delivery.header)
-        codes = self._codes(rows, fields)
+    def _prepare(self, block: lines.Block) -> _Prepared:
+        header = self.delivery.header
+        rows = lines.cut(block, header)
+        identifiers = validation.parse(rows, header, IDENTIFIERS)
+        codes = self._codes(rows, identifiers)
         if self.delivery.whole and self.delivery.held_out:
-            numbers, good = validation.identifiers(fields["encounter_id"])
+            numbers, good = validation.identifiers(identifiers["encounter_id"])
             self.seen.note(numbers[good])
+        # The load may become full while this runs ahead of it; `_take` looks again.
+        full = self._full
+        if full or not self.delivery.held_out:
+            wanted = _is_held_out(codes) == full
+            rows, codes = rows.only(wanted), codes[wanted]
+            return _Prepared(block, rows, validation.parse(rows, header), codes, full and not wanted.all())
+        return _Prepared(block, rows, validation.parse(rows, header), codes, left_over=False)
+
+    def _take(self, prepared: _Prepared) -> None:
+        block, rows, fields, codes = prepared.block, prepared.rows, prepared.fields, prepared.codes
+        self._left_over |= prepared.left_over
         start = 0
         if not self._full:
             cut = self._take_until_full(rows, fields, codes)
@@ -83,7 +111,7 @@ class Intake:
             self.offset = block.offset + (len(block.content) if cut is None else int(rows.following[cut]))
             self.line_number = block.end_number if cut is None else int(rows.numbers[cut]) + 1
         if self._full and self.delivery.held_out and start < len(rows):
-            wanted = (codes != _TRAIN) & (codes != _UNREADABLE)
+            wanted = _is_held_out(codes)
             wanted[:start] = False
             self._left_over |= not wanted[start:].all()
             self._keep(rows, codes, self._judge(rows, fields, wanted))
@@ -97,10 +125,7 @@ class Intake:
 
     def _take_until_full(self, rows: lines.Rows, fields: pa.Table, codes: Codes) -> int | None:
         """Take rows in their order; give the one that made the load full, None where there is room left."""
-        wanted = np.ones(len(rows), dtype=np.bool_)
-        if not self.delivery.held_out:
-            wanted = (codes == _TRAIN) | (codes == _UNREADABLE)
-        judged = self._judge(rows, fields, wanted)
+        judged = self._judge(rows, fields, np.ones(len(rows), dtype=np.bool_))
         cut = None
         if self.delivery.train_limit is not None:
             room = self.delivery.train_limit - self.taken[Split.TRAIN]
@@ -153,6 +178,20 @@ class Intake:
         }
         bulk.insert(self.connection, REJECTED_ROWS, pa.table(columns))
         self.rejected += len(order)
+
+
+def _is_held_out(codes: Codes) -> npt.NDArray[np.bool_]:
+    held_out: npt.NDArray[np.bool_] = (codes != _TRAIN) & (codes != _UNREADABLE)
+    return held_out
+
+
+def _one_ahead(items: Iterator[_Prepared]) -> Iterator[_Prepared]:
+    """Make the next block ready while the database is busy with this one."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        coming = worker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = worker.submit(next, items, None)
+            yield item
 
 
 def _until(judged: _Judged, cut: int) -> _Judged:

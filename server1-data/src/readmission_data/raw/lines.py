@@ -5,6 +5,7 @@ own line and not the rest of the file. Empty lines are no rows.
 """
 
 import csv
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,6 +64,27 @@ class Rows:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def only(self, wanted: npt.NDArray[np.bool_]) -> "Rows":
+        """Give some of the rows, chosen by a mask [n]."""
+        chosen = wanted[self.plain_rows]
+        if self.plain is self.content:
+            pieces = zip(self.starts[wanted].tolist(), self.ends[wanted].tolist(), strict=True)
+            plain = [self.content[start:end] for start, end in pieces]
+        else:
+            plain = list(itertools.compress(self.plain.split(b"\n"), chosen.tolist()))
+        rows = np.cumsum(wanted) - 1
+        broken = {int(rows[row]): reason for row, reason in self.broken.items() if wanted[row]}
+        return Rows(
+            self.content,
+            self.starts[wanted],
+            self.ends[wanted],
+            self.following[wanted],
+            self.numbers[wanted],
+            b"\n".join(plain),
+            rows[self.plain_rows[chosen]],
+            broken,
+        )
+
     def line(self, row: int) -> bytes:
         """Give a row as it came."""
         return self.content[self.starts[row] : self.ends[row]]
@@ -120,12 +142,12 @@ def cut(block: Block, header: Sequence[str]) -> Rows:
     filled = ends > starts
     if not filled.all():
         starts, ends, following, numbers = starts[filled], ends[filled], following[filled], numbers[filled]
-    odd = _count(text, _COMMA, starts, ends) != len(header) - 1
+    odd = _has_other_than(text, len(header) - 1, starts, ends)
     # Searching bytes is quick, and most blocks hold none of these.
     if _QUOTE in content or _NUL in content or not content.isascii():
         strange = (text == _QUOTE[0]) | (text == _NUL[0]) | (text > _LAST_ASCII)
         odd |= _count_where(strange, starts, ends) > 0
-    if _RETURN in text:
+    if b"\r" in content:
         odd |= _count(text, _RETURN, starts, ends) > 0
 
     if not odd.any():
@@ -156,12 +178,29 @@ def cut(block: Block, header: Sequence[str]) -> Rows:
     )
 
 
+def _has_other_than(
+    text: npt.NDArray[np.uint8], commas: int, starts: Positions, ends: Positions
+) -> npt.NDArray[np.bool_]:
+    """Tell which lines have another number of commas."""
+    positions = np.flatnonzero(text == _COMMA)
+    if commas and len(positions) == commas * len(starts):
+        # Most blocks: each line's share of all commas lies inside the line.
+        table = positions.reshape(-1, commas)
+        if (table[:, 0] >= starts).all() and (table[:, -1] < ends).all():
+            return np.zeros(len(starts), dtype=np.bool_)
+    other: npt.NDArray[np.bool_] = _count_between(positions, starts, ends) != commas
+    return other
+
+
 def _count(text: npt.NDArray[np.uint8], byte: int, starts: Positions, ends: Positions) -> Positions:
     return _count_where(text == byte, starts, ends)
 
 
 def _count_where(hits: npt.NDArray[np.bool_], starts: Positions, ends: Positions) -> Positions:
-    positions = np.flatnonzero(hits)
+    return _count_between(np.flatnonzero(hits), starts, ends)
+
+
+def _count_between(positions: Positions, starts: Positions, ends: Positions) -> Positions:
     return np.searchsorted(positions, ends) - np.searchsorted(positions, starts)
 
 

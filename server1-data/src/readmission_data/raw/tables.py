@@ -95,7 +95,9 @@ REJECTED_ROWS: Final = sa.Table(
 
 def create(connection: sa.Connection) -> None:
     """Make the tables that are not there yet."""
-    METADATA.create_all(connection)
+    # One question instead of one a table: every load asks it.
+    if not METADATA.tables.keys() <= set(sa.inspect(connection).get_table_names()):
+        METADATA.create_all(connection)
 
 
 def read_split(connection: sa.Connection, split: Split) -> pd.DataFrame:

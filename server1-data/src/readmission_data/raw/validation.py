@@ -16,6 +16,8 @@ from readmission_data.raw.lines import Rows
 Mask = npt.NDArray[np.bool_]
 
 _LONGEST_LIST: Final = 8
+_NAMED: Final = 4
+"""Bad columns that a reason names."""
 _WHOLE_CODE: Final = f"^(?:{ICD9_PATTERN})$"
 _LARGEST: Final = str(2**63 - 1)
 _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
@@ -34,9 +36,15 @@ class Checked:
     broken: Mapping[int, str]
 
 
-def parse(rows: Rows, header: Sequence[str]) -> pa.Table:
-    """Give the plain rows' fields as text, `?` as null: identifiers as strings, others by dictionary."""
-    types = {name: pa.string() if BY_NAME[name].kind is Kind.IDENTIFIER else _DICTIONARY for name in header}
+def parse(rows: Rows, header: Sequence[str], names: Sequence[str] | None = None) -> pa.Table:
+    """Give the plain rows' fields as text, `?` as null: identifiers as strings, others by dictionary.
+
+    `names` picks columns.
+    """
+    types = {
+        name: pa.string() if BY_NAME[name].kind is Kind.IDENTIFIER else _DICTIONARY
+        for name in names or header
+    }
     if not len(rows.plain_rows):
         return pa.schema(types).empty_table()
     return pyarrow.csv.read_csv(
@@ -44,7 +52,9 @@ def parse(rows: Rows, header: Sequence[str]) -> pa.Table:
         # One chunk, so that each column has one dictionary.
         pyarrow.csv.ReadOptions(column_names=list(header), block_size=len(rows.plain) + 1),
         pyarrow.csv.ParseOptions(quote_char=False),
-        pyarrow.csv.ConvertOptions(column_types=types, null_values=[MISSING], strings_can_be_null=True),
+        pyarrow.csv.ConvertOptions(
+            include_columns=list(types), column_types=types, null_values=[MISSING], strings_can_be_null=True
+        ),
     ).combine_chunks()
 
 
@@ -76,9 +86,7 @@ def check(fields: pa.Table, rows: npt.NDArray[np.int64]) -> Checked:
         return Checked(columns, rows, {})
     broken = np.logical_or.reduce(list(faults.values()))
     reasons = {
-        int(rows[position]): "; ".join(
-            f"{name}: {_allowed(BY_NAME[name])}" for name, bad in faults.items() if bad[position]
-        )
+        int(rows[position]): _reason([name for name, bad in faults.items() if bad[position]])
         for position in np.flatnonzero(broken).tolist()
     }
     return Checked(columns.filter(pa.array(~broken)), rows[~broken], reasons)
@@ -111,6 +119,13 @@ def _matches(spellings: pa.Array, column: Column) -> pa.Array:
     if column.kind is Kind.ICD9:
         return pc.match_substring_regex(spellings, _WHOLE_CODE)
     return pc.is_in(spellings, pa.array(column.levels))
+
+
+def _reason(names: Sequence[str]) -> str:
+    reasons = [f"{name}: {_allowed(BY_NAME[name])}" for name in names[:_NAMED]]
+    if len(names) > _NAMED:
+        reasons.append(f"and {len(names) - _NAMED} more columns")
+    return "; ".join(reasons)
 
 
 def _allowed(column: Column) -> str:

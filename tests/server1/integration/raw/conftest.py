@@ -1,0 +1,45 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from readmission_data import databases
+from readmission_data.raw import tables
+from readmission_data.raw.checksum import checksum
+from readmission_data.settings import DataSettings
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Callable[..., DataSettings]:
+    """Settings for a test's own database, on SQLite and then on MySQL."""
+
+    def make(**values: object) -> DataSettings:
+        given = {"raw_url": SecretStr(database_url), "cache_dir": tmp_path / "cache", **values}
+        return DataSettings(**given)
+
+    return make
+
+
+@pytest.fixture
+def query(database_url: str):
+    """Runs a query on the test's database and gives its rows."""
+    engine = databases.create_engine(SecretStr(database_url))
+
+    def run(statement: str | sa.Select) -> list[tuple]:
+        text = sa.text(statement) if isinstance(statement, str) else statement
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text)]
+
+    yield run
+    engine.dispose()
+
+
+def checksums(url: str) -> dict[str, str]:
+    """The checksum of every table of RawData."""
+    engine = databases.create_engine(SecretStr(url))
+    with engine.connect() as connection:
+        found = {table.name: checksum(connection, table) for table in tables.METADATA.sorted_tables}
+    engine.dispose()
+    return found

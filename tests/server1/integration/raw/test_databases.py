@@ -1,0 +1,179 @@
+import threading
+import time
+
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from readmission_data import bulk, databases
+
+METADATA = sa.MetaData()
+THINGS = sa.Table(
+    "things",
+    METADATA,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("label", sa.String(20)),
+    sa.Column("weight", sa.Double),
+    sa.Column("flag", sa.Boolean),
+    sa.Column("note", sa.Text),
+)
+AWKWARD = {
+    "id": [1, 2, 3, 2**63 - 1],
+    "label": ['a\\,"b', None, "\\N", "NULL"],
+    "weight": [0.1, 1e300, None, -0.0],
+    "flag": [True, False, None, True],
+    "note": ["\t\n\r\0é😀'", "", None, "\\"],
+}
+
+
+@pytest.fixture
+def engine(database_url):
+    engine = databases.create_engine(SecretStr(database_url))
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+    yield engine
+    engine.dispose()
+
+
+def test_what_goes_in_comes_out(engine):
+    with engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table(AWKWARD))
+
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(sa.select(THINGS).order_by(THINGS.c.id))]
+    assert rows == list(zip(*AWKWARD.values(), strict=True))
+
+
+def test_columns_by_dictionary_and_in_single_precision_go_in(engine):
+    labels = pa.DictionaryArray.from_arrays(pa.array([0, 1, None], pa.int32()), pa.array(["a\tb", "\\"]))
+    columns = {"label": labels, "id": [1, 2, 3], "weight": pa.array([0.1, None, 3], pa.float32())}
+    with engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table(columns))
+
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(THINGS.c.label, THINGS.c.weight).order_by(THINGS.c.id)).all()
+    # Every database keeps the float32's own value.
+    assert [tuple(row) for row in rows] == [("a\tb", 0.10000000149011612), ("\\", None), (None, 3.0)]
+
+
+def test_more_rows_than_fit_at_once_go_in_and_come_out_in_order(engine):
+    count = 2 * bulk.ROWS_AT_ONCE + 1
+    columns = pa.table({"id": list(range(count, 0, -1)), "weight": [i / 7 for i in range(count)]})
+    with engine.begin() as connection:
+        bulk.insert(connection, THINGS, columns)
+
+    with engine.connect() as connection:
+        read = bulk.read(connection, THINGS, ["id", "weight"])
+    assert read.equals(columns.sort_by("id"))
+
+
+def test_no_rows_go_in_and_come_out(engine):
+    with engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table({"id": pa.array([], pa.int64())}))
+        assert bulk.read(connection, THINGS, ["id", "label"]).num_rows == 0
+
+
+def test_a_key_that_is_there_refuses_all_rows(engine):
+    with engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table({"id": [1], "label": ["first"]}))
+
+    with pytest.raises(bulk.BulkError, match=r"^things refused rows: [^\n]*$"), engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table({"id": [2, 1], "label": ["x", "second"]}))
+
+    with engine.connect() as connection:
+        assert bulk.read(connection, THINGS, ["id", "label"]).to_pylist() == [{"id": 1, "label": "first"}]
+
+
+def test_an_unknown_column_is_named(engine):
+    with pytest.raises(bulk.BulkError, match="things has no column color"), engine.begin() as connection:
+        bulk.insert(connection, THINGS, pa.table({"id": [1], "color": ["red"]}))
+
+
+def test_mysql_refuses_what_does_not_fit_without_telling_it(mysql_url):
+    engine = databases.create_engine(SecretStr(mysql_url))
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+
+    for bad in ({"label": ["secret" * 9]}, {"weight": ["secret"]}):
+        with pytest.raises(bulk.BulkError) as refused, engine.begin() as connection:
+            bulk.insert(connection, THINGS, pa.table({"id": [7], **bad}))
+        assert "secret" not in str(refused.value)
+        assert next(iter(bad)) in str(refused.value)
+    with engine.connect() as connection:
+        assert bulk.read(connection, THINGS, ["id"]).num_rows == 0
+    engine.dispose()
+
+
+def test_a_text_that_breaks_lines_is_not_read_wrongly(mysql_url):
+    engine = databases.create_engine(SecretStr(mysql_url))
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        bulk.insert(connection, THINGS, pa.table({"id": [1], "note": ["a\tb"]}))
+        with pytest.raises(bulk.BulkError, match="things holds a text with a tab"):
+            bulk.read(connection, THINGS, ["id", "note"])
+    engine.dispose()
+
+
+def test_one_writer_waits_for_the_other(engine):
+    order = []
+    entered = threading.Event()
+
+    def second():
+        entered.wait()
+        with databases.exclusive(engine, "raw") as connection, connection.begin():
+            connection.execute(sa.select(1))
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    with databases.exclusive(engine, "raw") as connection, connection.begin():
+        connection.execute(sa.select(1))
+        entered.set()
+        time.sleep(0.3)
+        order.append("first")
+    waiting.join()
+
+    assert order == ["first", "second"]
+
+
+def test_a_section_is_free_again_after_an_error(engine):
+    for _ in range(2):
+        with pytest.raises(RuntimeError), databases.exclusive(engine, "raw") as connection, connection.begin():
+            raise RuntimeError
+
+    with databases.exclusive(engine, "raw") as connection, connection.begin():
+        assert connection.execute(sa.select(1)).scalar() == 1
+
+
+def test_sqlite_rolls_tables_back_too(tmp_path):
+    engine = databases.create_engine(SecretStr(f"sqlite:///{tmp_path}/new/folder/x.db"))
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        METADATA.create_all(connection)
+        transaction.rollback()
+        assert sa.inspect(connection).get_table_names() == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "the database's URL cannot be read"),
+        ("postgresql://u:secret@h/d", "no database of kind postgresql"),
+        ("mysql://u:secret@h/d", "no database of kind mysql;"),
+    ],
+)
+def test_another_kind_of_database_is_refused(url, message):
+    with pytest.raises(databases.DatabaseError, match=message) as refused:
+        databases.create_engine(SecretStr(url))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_out_of_reach_is_named_without_its_password():
+    engine = databases.create_engine(SecretStr("mysql+pymysql://me:secret@127.0.0.1:1/raw"))
+
+    with pytest.raises(databases.DatabaseError, match=r"cannot reach mysql\+pymysql://me:\*\*\*@127") as refused:
+        with databases.exclusive(engine, "raw"):
+            pass
+    assert "secret" not in str(refused.value)

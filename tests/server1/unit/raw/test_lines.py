@@ -1,0 +1,154 @@
+import csv
+import io
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from readmission_data.encounters.columns import COLUMNS, CSV_HEADER
+from readmission_data.raw.errors import SourceError
+from readmission_data.raw.lines import Block, cut, read_header
+
+HEADER = ("a", "b", "c")
+
+
+def block(content: bytes) -> Block:
+    return Block(content, offset=100, number=2)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_rows_know_where_they_stood(end, last):
+    content = b"1,2,3" + end + b"4,5,6" + (end if last else b"")
+
+    rows = cut(block(content), HEADER)
+
+    assert [rows.line(row) for row in range(len(rows))] == [b"1,2,3", b"4,5,6"]
+    assert rows.numbers.tolist() == [2, 3]
+    assert rows.following.tolist() == [5 + len(end), len(content)]
+    assert rows.broken == {}
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_empty_lines_are_no_rows_but_count(end):
+    rows = cut(block(end.join([b"", b"1,2,3", b"", b"", b"4,5,6", b""])), HEADER)
+
+    assert rows.numbers.tolist() == [3, 6]
+    assert rows.plain_rows.tolist() == [0, 1]
+
+
+def test_an_empty_block_has_no_rows():
+    assert len(cut(block(b""), HEADER)) == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"1,2", "2 fields where the header has 3"),
+        (b"1", "1 field where the header has 3"),
+        (b"1,2,3,4", "4 fields where the header has 3"),
+        (b"   ", "1 field where the header has 3"),
+        (b'1,"2,3', "a quote is never closed"),
+        (b'1,"2"x,3', "a quote or line break is misplaced"),
+        (b"1,2\r,3", "a quote or line break is misplaced"),
+        (b"1,\xe9,3", "byte 3 of the line is not UTF-8"),
+        (b"1,2\x00,3", "b: holds a character that no value of it has"),
+        ("1,é,3".encode(), "b: holds a character that no value of it has"),
+        (b'1,"2,2",3', "b: holds a character that no value of it has"),
+    ],
+)
+def test_a_bad_line_costs_itself_alone(bad, reason):
+    rows = cut(block(b"1,2,3\n" + bad + b"\n4,5,6\n"), HEADER)
+
+    assert rows.broken == {1: reason}
+    assert rows.plain_rows.tolist() == [0, 2]
+    assert rows.plain == b"1,2,3\n4,5,6"
+    assert rows.line(1) == bad
+
+
+def test_two_wrong_field_counts_do_not_hide_each_other():
+    rows = cut(block(b"1,2\n1,2,3,4\n1,2,3\n"), HEADER)
+
+    assert sorted(rows.broken) == [0, 1]
+
+
+def test_quoted_fields_are_read():
+    rows = cut(block(b'"1","2",3\n4,5,6\n'), HEADER)
+
+    assert rows.broken == {}
+    assert rows.plain == b"1,2,3\n4,5,6"
+    assert rows.line(0) == b'"1","2",3'
+
+
+@pytest.mark.parametrize("content", [b"1,2,3\n4,5,6\n7,8,9", b'1,2,3\r\n"4",5,6\r\n\r\nbad\r\n7,8,9', b'1,"2",3\n4,5,6\n'])
+def test_chosen_rows_keep_what_they_were(content):
+    rows = cut(block(content), HEADER)
+    wanted = np.arange(len(rows)) != 0
+
+    chosen = rows.only(wanted)
+
+    assert [chosen.line(row) for row in range(len(chosen))] == [rows.line(row) for row in range(1, len(rows))]
+    assert chosen.numbers.tolist() == rows.numbers[1:].tolist()
+    assert chosen.broken == {row - 1: reason for row, reason in rows.broken.items() if row}
+    plain = dict(zip(rows.plain_rows.tolist(), rows.plain.split(), strict=True))
+    assert chosen.plain.split() == [plain[row] for row in sorted(plain) if row]
+    assert (chosen.plain_rows + 1).tolist() == [row for row in sorted(plain) if row]
+
+
+@hypothesis.given(
+    strategies.lists(
+        strategies.lists(strategies.text("ab?[-)\"',", max_size=3), min_size=1, max_size=4).filter(
+            lambda fields: fields != [""]
+        )
+    )
+)
+def test_every_line_is_a_row_or_broken_as_the_csv_module_sees_it(written):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(written)
+
+    rows = cut(block(text.getvalue().encode()), HEADER)
+
+    assert len(rows) == len(written)
+    assert sorted([*rows.plain_rows.tolist(), *rows.broken]) == list(range(len(written)))
+    plain = dict(zip(rows.plain_rows.tolist(), rows.plain.decode().split("\n"), strict=False))
+    for row, fields in enumerate(written):
+        usable = len(fields) == 3 and not any(sign in field for field in fields for sign in ',"')
+        assert (plain.get(row) == ",".join(fields)) is usable
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_header_gives_names_for_databases(end, mark):
+    names = read_header(mark + (",".join(CSV_HEADER) + end).encode(), "x.csv")
+
+    assert names == tuple(column.name for column in COLUMNS)
+
+
+def test_a_header_may_stand_in_any_order_and_in_quotes():
+    names = read_header(",".join(f'"{name}"' for name in reversed(CSV_HEADER)).encode(), "x.csv")
+
+    assert names == tuple(column.name for column in reversed(COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ([name for name in CSV_HEADER if name != "race"], "x.csv: the header lacks column 'race'"),
+        ([*CSV_HEADER, "ward"], "x.csv: the header has column 'ward' beyond the 50 columns"),
+        ([*CSV_HEADER, "race"], "x.csv: the header has column 'race' twice"),
+        (["<html>"], "x.csv: the first line names no column of an encounter; is this diabetic_data.csv?"),
+        ([], "x.csv: the first line names no column of an encounter; is this diabetic_data.csv?"),
+    ],
+)
+def test_a_wrong_header_refuses_the_source(header, message):
+    with pytest.raises(SourceError) as refused:
+        read_header(",".join(header).encode() + b"\n", "x.csv")
+
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_header_in_another_encoding_refuses_the_source(encoding):
+    with pytest.raises(SourceError, match=r"^x\.csv: [^\n]*$"):
+        read_header(",".join(CSV_HEADER).encode(encoding), "x.csv")

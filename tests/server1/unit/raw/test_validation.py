@@ -1,0 +1,121 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from readmission_data.encounters.columns import BY_NAME, COLUMNS, Kind
+from readmission_data.raw.lines import Block, cut
+from readmission_data.raw.tables import REJECTED_ROWS
+from readmission_data.raw.validation import Checked, check, parse
+from support import csv_lines
+
+NAMES = tuple(column.name for column in COLUMNS)
+CATEGORIES = [column for column in COLUMNS if column.kind is Kind.CATEGORY]
+INTEGERS = [column for column in COLUMNS if column.kind is Kind.INTEGER]
+DIAGNOSES = [column for column in COLUMNS if column.kind is Kind.ICD9]
+
+
+def checked(*lines: str, header=NAMES) -> Checked:
+    rows = cut(Block("\n".join(lines).encode(), 0, 2), header)
+    assert not rows.broken
+    return check(parse(rows, header), rows.plain_rows)
+
+
+def reason(**values: str) -> str | None:
+    """Why the second of three rows is none, with these values in it."""
+    found = checked(csv_lines.line(1), csv_lines.line(2, **values), csv_lines.line(3))
+    assert set(found.broken) <= {1}
+    assert found.rows.tolist() == ([0, 2] if found.broken else [0, 1, 2])
+    assert found.columns["encounter_id"].to_pylist() == [row + 1 for row in found.rows.tolist()]
+    return found.broken.get(1)
+
+
+def test_a_good_row_is_typed():
+    [row] = checked(csv_lines.line(2278392, 8222157)).columns.to_pylist()
+
+    assert row["encounter_id"] == 2278392
+    assert row["patient_nbr"] == 8222157
+    assert row["time_in_hospital"] == 3
+    assert row["diag_2"] == "250.83"
+    assert row["weight"] is None
+    assert row["max_glu_serum"] == "None"
+    assert list(row) == list(NAMES)
+
+
+@pytest.mark.parametrize("column", CATEGORIES, ids=lambda column: column.name)
+def test_a_category_takes_its_levels_and_nothing_else(column):
+    good = checked(*(csv_lines.line(i, **{column.name: level}) for i, level in enumerate(column.levels, 1)))
+
+    assert good.broken == {}
+    assert good.columns[column.name].to_pylist() == list(column.levels)
+    for bad in ("", "Nope", column.levels[0].lower() + " ", f" {column.levels[0]}"):
+        assert reason(**{column.name: bad}).startswith(f"{column.name}: ")
+
+
+@pytest.mark.parametrize("column", INTEGERS, ids=lambda column: column.name)
+def test_an_integer_takes_its_range_and_nothing_else(column):
+    assert reason(**{column.name: str(column.minimum)}) is None
+    assert reason(**{column.name: str(column.maximum)}) is None
+    expected = f"{column.name}: must be an integer from {column.minimum} to {column.maximum}"
+    for bad in (str(column.minimum - 1), str(column.maximum + 1), "-3", "3.0", "1e1", "+3", "03", " 3", "", "three"):
+        assert reason(**{column.name: bad}) == expected
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_missing_is_allowed_where_the_schema_says_so(column):
+    found = reason(**{column.name: "?"}) if column.kind is not Kind.IDENTIFIER else None
+
+    assert (found is None) is (column.missing or column.kind is Kind.IDENTIFIER)
+    assert BY_NAME[column.name].missing is column.missing
+
+
+@pytest.mark.parametrize("column", DIAGNOSES, ids=lambda column: column.name)
+def test_a_diagnosis_is_an_icd9_code(column):
+    for good in ("8", "38", "428", "250.8", "250.83", "V58", "V58.61", "E885", "E885.9"):
+        assert reason(**{column.name: good}) is None
+    for bad in ("", "4280", "V5", "V588", "E88", "428.", "428.123", "v58", "I50.9", "428 "):
+        assert reason(**{column.name: bad}).startswith(f"{column.name}: must be an ICD-9 code")
+
+
+@pytest.mark.parametrize("name", ["encounter_id", "patient_nbr"])
+@pytest.mark.parametrize("bad", ["", "?", "0", "-5", "007", "12.0", "1e6", "abc", "9223372036854775808", "9" * 25])
+def test_an_identifier_is_a_plain_positive_integer(name, bad):
+    found = checked(csv_lines.line(1), csv_lines.line(2, **{name: bad}))
+
+    assert found.broken == {1: f"{name}: must be a positive integer of 64 bits"}
+
+
+def test_the_largest_identifier_is_kept_exactly():
+    assert checked(csv_lines.line(2**63 - 1, 7)).columns["encounter_id"].to_pylist() == [2**63 - 1]
+
+
+def test_a_reason_names_every_bad_column_and_no_value():
+    assert reason(gender="SECRET", time_in_hospital="-3") == (
+        "gender: must be one of Female, Male, Unknown/Invalid; time_in_hospital: must be an integer from 1 to 14"
+    )
+    assert reason(race="SECRET").endswith(", or ?")
+    assert reason(medical_specialty="SECRET") == "medical_specialty: is none of the 72 levels it can take, or ?"
+
+
+def test_the_longest_reason_fits_its_column():
+    [reason] = checked(",".join(["x"] * len(COLUMNS))).broken.values()
+
+    assert reason.endswith("; and 46 more columns")
+    assert len(reason) < REJECTED_ROWS.c.reason.type.length
+
+
+def test_a_header_that_comes_again_is_no_row():
+    assert checked(csv_lines.line(1), csv_lines.HEADER).rows.tolist() == [0]
+
+
+def test_columns_in_another_order_are_read_by_name():
+    order = NAMES[::-1]
+    line = ",".join(reversed(csv_lines.line(5).split(",")))
+
+    assert checked(line, header=order).columns.equals(checked(csv_lines.line(5)).columns)
+
+
+def test_no_rows_are_no_fault():
+    empty = check(parse(cut(Block(b"", 0, 2), NAMES), NAMES), np.array([], dtype=np.int64))
+
+    assert empty.columns.num_rows == 0
+    assert isinstance(empty.columns, pa.Table)
