@@ -53,7 +53,7 @@ def _draw_risk(page: Page, prediction: Prediction) -> None:
     st.markdown(f"**{texts('answer.risk')}**")
     st.echarts_chart(
         charts.gauge(prediction.probability, prediction.threshold, end, texts),
-        height=190,
+        height=200,
         alt=texts("answer.gauge_alt", risk=risk, threshold=threshold),
     )
     with st.container(key="risk number", horizontal_alignment="center"):

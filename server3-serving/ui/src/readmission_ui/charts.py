@@ -37,7 +37,7 @@ def gauge(risk: float, threshold: float, end: float, texts: Texts) -> Options:
         "min": 0,
         "max": 100 * end,
         "center": ["50%", "86%"],
-        "radius": "125%",
+        "radius": "118%",
         "splitNumber": 5,
         "animationDuration": 500,
     }
@@ -61,7 +61,7 @@ def gauge(risk: float, threshold: float, end: float, texts: Texts) -> Options:
                 "anchor": {"show": True, "size": 11, "itemStyle": {"color": colour, "borderWidth": 0}},
                 "axisTick": {"show": False},
                 "splitLine": {"show": False},
-                "axisLabel": {"distance": -38, "fontSize": 11, "color": QUIET, "formatter": "{value} %"},
+                "axisLabel": {"distance": -46, "fontSize": 11, "color": QUIET, "formatter": "{value} %"},
                 "detail": {"show": False},
                 "title": {"show": False},
                 "data": [{"value": round(100 * risk, 2), "name": texts("answer.risk")}],

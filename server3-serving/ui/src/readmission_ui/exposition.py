@@ -55,6 +55,9 @@ def parse(text: str) -> Snapshot:
         ]
         return dict(sorted(bounds))
 
+    # A gauge that was never set says 0; what it stands on tells.
+    auc_rows = single.get("outcome_roc_auc_rows", 0.0)
+    window_rows = single.get("input_drift_window_rows", 0.0)
     return Snapshot(
         at=datetime.now(UTC),
         predictions={
@@ -72,11 +75,11 @@ def parse(text: str) -> Snapshot:
             for name, labels, value in samples
             if name == "input_drift_psi" and not isnan(value)
         },
-        score_drift=single.get("score_drift_psi"),
-        window_rows=single.get("input_drift_window_rows", 0.0),
+        score_drift=single.get("score_drift_psi") if window_rows else None,
+        window_rows=window_rows,
         shed=sum(value for name, _, value in samples if name == "requests_shed_total"),
-        auc=single.get("outcome_roc_auc"),
-        auc_rows=single.get("outcome_roc_auc_rows", 0.0),
+        auc=single.get("outcome_roc_auc") if auc_rows else None,
+        auc_rows=auc_rows,
     )
 
 

@@ -14,6 +14,9 @@ FOLDED_FROM: Final = 9
 """A group's optional fields are folded away when there are this many: nearly all of them stay as they are."""
 
 
+LANGUAGE_KEY: Final = "form language"
+
+
 @dataclass(frozen=True)
 class Filled:
     """What the form holds now: the request's body, and the required fields that are still empty."""
@@ -26,9 +29,12 @@ class Filled:
         return hash(tuple(sorted(self.patient.items())))
 
 
-def key(field: Field) -> str:
-    """Return the widget's key: a field that can hold other things than before starts empty."""
-    return f"field {field.name} {field.shape}"
+def key(field: Field, language: str) -> str:
+    """Return the widget's key: a field that can hold other things than before starts empty.
+
+    A select box in the browser knows its values by their labels, so each language has a box of its own.
+    """
+    return f"field {field.name} {field.shape} {language}"
 
 
 def start(field: Field) -> Value:
@@ -38,21 +44,21 @@ def start(field: Field) -> Value:
     return None
 
 
-def fill(schema: Schema, example: Example | None) -> None:
+def fill(schema: Schema, example: Example | None, language: str) -> None:
     """Put an example patient into the form, or empty it."""
     values = {} if example is None else example.patient
     for field in schema.fields:
-        given = values.get(field.name)
-        if field.numeric or given is None:
-            st.session_state[key(field)] = given if given is not None else start(field)
-        elif field.kind == "category":
-            st.session_state[key(field)] = str(given)
-        else:
-            st.session_state[key(field)] = "" if given == field.absent else str(given)
+        given: Value = values.get(field.name)
+        if given is None or (field.kind != "category" and given == field.absent):
+            given = start(field)
+        elif not field.numeric:
+            given = str(given)
+        st.session_state[key(field, language)] = given
 
 
 def draw(schema: Schema, texts: Texts) -> Filled:
     """Draw the whole form and return what is in it."""
+    _carry_over(schema, texts.language)
     patient: Patient = {}
     missing: list[Field] = []
     for group, fields in schema.grouped():
@@ -74,9 +80,22 @@ def draw(schema: Schema, texts: Texts) -> Filled:
     return Filled(patient, tuple(missing))
 
 
+def _carry_over(schema: Schema, language: str) -> None:
+    """Take what was filled in along when the language changes."""
+    before = st.session_state.get(LANGUAGE_KEY, language)
+    st.session_state[LANGUAGE_KEY] = language
+    if before == language:
+        return
+    for field in schema.fields:
+        if key(field, before) in st.session_state:
+            st.session_state[key(field, language)] = st.session_state[key(field, before)]
+
+
 def _draw_folded(fields: Sequence[Field], schema: Schema, texts: Texts) -> dict[str, Value]:
     """Draw the fields in a drawer that tells how many of them are set."""
-    set_now = sum(st.session_state.get(key(field), start(field)) != start(field) for field in fields)
+    set_now = sum(
+        st.session_state.get(key(field, texts.language), start(field)) != start(field) for field in fields
+    )
     label = texts("form.folded", count=len(fields), set=set_now)
     with st.expander(label, key=f"drawer {fields[0].group}"):
         return _draw_grid(fields, schema, texts)
@@ -110,27 +129,32 @@ def _draw_field(field: Field, schema: Schema, texts: Texts) -> Value:
             step=1 if whole else None,
             placeholder=_range(field, texts),
             help=explained or None,
-            key=key(field),
+            key=key(field, language),
             persist_state="session",
         )
     placeholder = "" if field.reference is None else texts("form.such_as", value=field.reference)
     text = st.text_input(
-        label, help=explained or None, placeholder=placeholder, key=key(field), persist_state="session"
+        label,
+        help=explained or None,
+        placeholder=placeholder,
+        key=key(field, language),
+        persist_state="session",
     )
     return text.strip() if text else None
 
 
 def _draw_category(field: Field, schema: Schema, label: str, explained: str, texts: Texts) -> Value:
+    language = texts.language
     options = field.options()
     first = start(field)
     return st.selectbox(
         label,
         options,
         index=options.index(str(first)) if first is not None else None,
-        format_func=lambda value: schema.shown(field, value, texts.language),
+        format_func=lambda value: schema.shown(field, value, language),
         placeholder=texts("form.choose"),
         help=explained or None,
-        key=key(field),
+        key=key(field, language),
         persist_state="session",
     )
 

@@ -10,7 +10,7 @@ from readmission_ui.page import Seen, look
 from readmission_ui.settings import Language, UISettings
 from readmission_ui.texts import LANGUAGES, NAMES, Texts
 
-LANGUAGE_KEY = "lang"
+LANGUAGE_KEY = "language"
 SEEN_KEY = "seen"
 
 
@@ -24,16 +24,20 @@ def choose_language(settings: UISettings) -> Texts:
         format_func=lambda language: NAMES[language],
         label_visibility="collapsed",
         key=LANGUAGE_KEY,
-        bind="query-params",
+        on_change=_keep_language,
     )
     return Texts(chosen)
 
 
+def _keep_language() -> None:
+    """Put the language into the address, so that a bookmark or a sent link opens in it."""
+    st.query_params["lang"] = st.session_state[LANGUAGE_KEY]
+
+
 def _first_language(settings: UISettings) -> Language:
-    if settings.language != "auto":
-        return settings.language
     browser = (st.context.locale or "en").partition("-")[0]
-    return next((language for language in LANGUAGES if language == browser), "en")
+    wanted = [st.query_params.get("lang"), settings.language, browser]
+    return next((language for name in wanted for language in LANGUAGES if language == name), "en")
 
 
 def draw_title(texts: Texts) -> None:

@@ -14,12 +14,26 @@ def draw(page: Page) -> None:
     """Draw the button and what opens from it."""
     texts = page.texts
     label = f"{texts('model.button')} · {texts('state.model', version=page.model.version)}"
-    with st.popover(label, icon=":material/deployed_code:", key="model panel"):
+    if st.button(label, icon=":material/deployed_code:", key="model"):
+        _open(page)
+
+
+def _open(page: Page) -> None:
+    texts = page.texts
+
+    @st.dialog(texts("model.button"), width="medium", icon=":material/deployed_code:")
+    def show() -> None:
+        if page.model.synthetic:
+            st.error(f"**{texts('synthetic.short')}**", icon=":material/warning:")
         st.markdown(facts(page.model, texts))
-        if st.button(texts("model.card"), icon=":material/description:", key="card", width="stretch"):
-            _show_card(page)
-        st.divider()
+        with st.expander(texts("model.card"), icon=":material/description:", key="card"):
+            try:
+                st.markdown(page.client.card())
+            except ReadmissionUIError as error:
+                st.error(texts("model.card_away", message=problems.sentence(error, texts)))
         _draw_reload(page)
+
+    show()
 
 
 def facts(model: Model, texts: Texts) -> str:
@@ -49,8 +63,8 @@ def facts(model: Model, texts: Texts) -> str:
         ),
         ("model.last_look", texts.moment(model.reload.last_checked) if model.reload.last_checked else None),
     ]
-    shown = [f"| {texts(key)} | {said} |" for key, said in lines if said]
-    return "\n".join(["| | |", "|---|---|", *shown])
+    first, *others = [f"| {texts(key)} | {said} |" for key, said in lines if said]
+    return "\n".join([first, "|---|---|", *others])
 
 
 def _estimate(estimate: Estimate | None, texts: Texts) -> str | None:
@@ -62,17 +76,6 @@ def _estimate(estimate: Estimate | None, texts: Texts) -> str | None:
     return texts(
         "model.interval", value=value, low=texts.number(estimate.low, 3), high=texts.number(estimate.high, 3)
     )
-
-
-def _show_card(page: Page) -> None:
-    @st.dialog(page.texts("model.card"), width="large")
-    def show() -> None:
-        try:
-            st.markdown(page.client.card())
-        except ReadmissionUIError as error:
-            st.error(page.texts("model.card_away", message=problems.sentence(error, page.texts)))
-
-    show()
 
 
 def _draw_reload(page: Page) -> None:
@@ -92,5 +95,7 @@ def _draw_reload(page: Page) -> None:
     except ReadmissionUIError as error:
         st.error(texts("model.refused", message=problems.sentence(error, texts)), icon=":material/error:")
     else:
-        said = "model.loaded_now" if reloaded.result == "loaded" else "model.unchanged"
-        st.success(texts(said, version=reloaded.version), icon=":material/check:")
+        if reloaded.version != page.model.version:
+            st.toast(texts("model.loaded_now", version=reloaded.version), icon=":material/check:")
+            st.rerun(scope="app")
+        st.success(texts("model.unchanged", version=reloaded.version), icon=":material/check:")

@@ -135,10 +135,10 @@ def scores(counted: Mapping[float, float], past: Scores | None, texts: Texts) ->
         series.append(
             {
                 "name": texts("monitor.past"),
-                "type": "line",
-                "step": "middle",
-                "showSymbol": False,
+                "type": "bar",
+                "barGap": "0%",
                 "color": QUIET,
+                "itemStyle": {"opacity": 0.45},
                 "data": [
                     round(100 * (past.standing(high) - (past.standing(low) if low else 0.0)), 2)
                     for low, high in pairwise(bounds)

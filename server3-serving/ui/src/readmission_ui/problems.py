@@ -1,9 +1,13 @@
 """What went wrong, as a sentence in the reader's language."""
 
+from typing import Final
+
 from readmission_ui.answers import Problem
 from readmission_ui.errors import ApiAwayError, BusyError, ReadmissionUIError, RefusedError
 from readmission_ui.schema import Schema
 from readmission_ui.texts import Texts, words
+
+SHOWN_LEVELS: Final = 4
 
 
 def sentence(error: ReadmissionUIError, texts: Texts) -> str:
@@ -36,11 +40,13 @@ def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
         return problem.message
     field = schema.field(problem.field or "")
     if field is None:
-        return texts(code, field=problem.field, minimum="", maximum="", value="")
+        # Only problems that name no field of the model come without one, and their sentences need no more.
+        return texts(code, field=problem.field)
     return texts(
         code,
         field=field.title(texts.language),
         minimum=field.minimum,
         maximum=field.maximum,
         value=field.reference,
+        levels=", ".join(level.value for level in field.levels[:SHOWN_LEVELS]),
     )

@@ -95,7 +95,7 @@ def _draw_result(page: Page, result: Result) -> None:
     accepted, refused = result.accepted, result.refused
     flagged = sum(bool(row.answer.flagged) for row in accepted)
     with st.container(horizontal=True, key="batch sums"):
-        st.metric(texts("batch.rows"), texts.number(len(result.rows)), border=True)
+        st.metric(texts("batch.rows"), texts.number(len(result.rows)), border=True, height="stretch")
         st.metric(
             texts("batch.flagged"),
             texts.number(flagged),
@@ -103,8 +103,9 @@ def _draw_result(page: Page, result: Result) -> None:
             delta_color="off",
             delta_arrow="off",
             border=True,
+            height="stretch",
         )
-        st.metric(texts("batch.refused"), texts.number(len(refused)), border=True)
+        st.metric(texts("batch.refused"), texts.number(len(refused)), border=True, height="stretch")
     if len(result.versions) > 1:
         st.info(texts("batch.two_versions", versions=", ".join(result.versions)), icon=":material/info:")
     if refused:

@@ -99,7 +99,7 @@ def _draw_sums(page: Page, latest: Snapshot) -> None:
 
 
 def _draw_sum(label: str, value: str, detail: str | None) -> None:
-    st.metric(label, value, delta=detail, delta_color="off", delta_arrow="off", border=True)
+    st.metric(label, value, delta=detail, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
 
 def _draw_charts(page: Page, latest: Snapshot, lines: Timeline) -> None:
@@ -119,19 +119,22 @@ def _draw_charts(page: Page, latest: Snapshot, lines: Timeline) -> None:
             key="predictions over time",
         )
     with right, _panel(texts("monitor.latency_title")):
-        st.echarts_chart(
-            monitor_charts.over_time(
-                [
-                    Line(texts("monitor.p50"), BELOW, lines.median),
-                    Line(texts("monitor.p99"), ABOVE, lines.slowest),
-                ],
-                digits=2,
-                scale=1000.0,
-            ),
-            height=HEIGHT,
-            alt=texts("monitor.latency_title"),
-            key="latency over time",
-        )
+        if lines.median:
+            st.echarts_chart(
+                monitor_charts.over_time(
+                    [
+                        Line(texts("monitor.p50"), BELOW, lines.median),
+                        Line(texts("monitor.p99"), ABOVE, lines.slowest),
+                    ],
+                    digits=2,
+                    scale=1000.0,
+                ),
+                height=HEIGHT,
+                alt=texts("monitor.latency_title"),
+                key="latency over time",
+            )
+        else:
+            st.caption(texts("monitor.no_latency"))
     with left, _panel(texts("monitor.scores_title")):
         if latest.predicted():
             st.echarts_chart(

@@ -43,19 +43,24 @@ def _draw_examples(page: Page) -> None:
             st.markdown(f"**{texts('form.examples')}**", width="content")
         for number, example in enumerate(page.schema.examples):
             name = say(example.name, texts.language, str(number + 1))
-            st.button(name, key=f"example {number}", on_click=_start_from, args=(page.schema, example))
+            st.button(
+                name,
+                key=f"example {number}",
+                on_click=_start_from,
+                args=(page.schema, example, texts.language),
+            )
         st.button(
             texts("form.clear"),
             key="clear",
             type="tertiary",
             icon=":material/ink_eraser:",
             on_click=_start_from,
-            args=(page.schema, None),
+            args=(page.schema, None, texts.language),
         )
 
 
-def _start_from(schema: Schema, example: Example | None) -> None:
-    form.fill(schema, example)
+def _start_from(schema: Schema, example: Example | None, language: str) -> None:
+    form.fill(schema, example, language)
     st.session_state.pop(ANSWER_KEY, None)
 
 
