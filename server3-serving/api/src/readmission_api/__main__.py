@@ -1,31 +1,25 @@
 """`python -m readmission_api` runs the inference API until SIGTERM."""
 
-import logging
+import sys
 
-import uvicorn
+from pydantic import ValidationError
 
-from readmission_api.app import create_app
+from readmission_api.serve import serve
 from readmission_api.settings import ApiSettings
 
 
-def main() -> None:
+def main() -> int:
     """Serve, as the environment says."""
-    settings = ApiSettings()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        log_config=None,
-    )
+    try:
+        settings = ApiSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"READMISSION_API_{name}: {problem['msg']}\n")
+        return 2
+    serve(settings)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

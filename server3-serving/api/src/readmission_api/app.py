@@ -1,20 +1,23 @@
 """The app factory: settings in, ASGI application out. Nothing happens when this module is imported."""
 
 import asyncio
-import logging
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
 from readmission_api.http.about import about_routes, package_version
-from readmission_api.http.admin import admin_routes
-from readmission_api.http.application import Application, add_error_handlers
+from readmission_api.http.application import Application, add_error_handlers, log_crash
 from readmission_api.http.batch import batch_routes
 from readmission_api.http.explain import explain_routes
 from readmission_api.http.health import health_routes
 from readmission_api.http.model import model_routes
+from readmission_api.http.openapi import describe
+from readmission_api.http.outcomes import outcome_routes
 from readmission_api.http.parts import Admission, Parts
+from readmission_api.http.reload import reload_routes
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
@@ -23,7 +26,7 @@ from readmission_api.observers import Observers
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
 
-logger = logging.getLogger(__name__)
+_WORKER_SECONDS: Final = 1.0
 
 
 def create_app(settings: ApiSettings | None = None) -> Application:
@@ -32,13 +35,19 @@ def create_app(settings: ApiSettings | None = None) -> Application:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(_follow_alias(parts))
+        parts.observers.start()
+        parts.instruments.forget_dead_workers()
+        background = [
+            asyncio.create_task(_follow_alias(parts)),
+            asyncio.create_task(asyncio.to_thread(parts.observers.update_quality)),
+        ]
         try:
             yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await asyncio.to_thread(parts.observers.stop)
 
     api = FastAPI(
         title="Readmission API",
@@ -47,28 +56,39 @@ def create_app(settings: ApiSettings | None = None) -> Application:
         lifespan=lifespan,
     )
     add_error_handlers(api, parts)
-    for routes in (about_routes, health_routes, model_routes, batch_routes, explain_routes, admin_routes):
+    describe(api, parts)
+    for routes in (
+        about_routes,
+        health_routes,
+        model_routes,
+        batch_routes,
+        explain_routes,
+        outcome_routes,
+        reload_routes,
+    ):
         api.include_router(routes(parts))
     return Application(api, parts)
 
 
 def _parts(settings: ApiSettings) -> Parts:
     instruments = Instruments()
-    observers = Observers(instruments)
+    disk = DiskCopy(settings.state_dir)
     store = ModelStore(
         Registry(
             settings.tracking_uri, settings.model_name, timeout_seconds=settings.registry_timeout_seconds
         ),
-        DiskCopy(settings.state_dir),
+        disk,
         alias=settings.alias,
         shadow_alias=settings.shadow_alias if settings.shadow else None,
-        on_reload=observers.reloaded,
+        on_reload=instruments.count_reload,
     )
+    observers = Observers(settings, store, instruments)
     scoring = Scoring(instruments, max_queue=settings.max_queue, on_scored=observers.scored)
     return Parts(
         settings,
         instruments,
         store,
+        disk,
         scoring,
         Admission(settings.max_batches, settings.max_batch_queue),
         observers,
@@ -80,6 +100,19 @@ async def _follow_alias(parts: Parts) -> None:
     while True:
         try:
             await asyncio.to_thread(parts.store.refresh)
-        except Exception as error:  # the next look may go better; the model in memory serves on
-            logger.exception("the alias can't be followed: %s", type(error).__name__)
-        await asyncio.sleep(parts.settings.reload_seconds)
+        except Exception as error:  # noqa: BLE001 - the next look may go better; the model in memory serves on
+            log_crash(error)
+        await _pause(parts)
+
+
+async def _pause(parts: Parts) -> None:
+    """Wait for the next look: with several workers, until another one has found a new version."""
+    settings = parts.settings
+    if settings.workers == 1:
+        await asyncio.sleep(settings.reload_seconds)
+        return
+    end = time.monotonic() + settings.reload_seconds
+    seen = parts.disk.changed()
+    while (left := end - time.monotonic()) > 0 and parts.disk.changed() == seen:
+        await asyncio.sleep(min(left, _WORKER_SECONDS))
+        await asyncio.to_thread(parts.observers.update_gauges)

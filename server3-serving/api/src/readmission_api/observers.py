@@ -1,41 +1,110 @@
 """Those who are told of every scored patient: drift, the challenger in the shadow, the prediction log."""
 
+import logging
+import math
+import resource
+import sys
 import time
 from datetime import datetime
+from pathlib import Path
+from typing import Final
 
+from sqlalchemy import Engine
+
+from readmission_api.errors import PredictionLogError
+from readmission_api.metrics.drift import DriftWindow
 from readmission_api.metrics.instruments import Instruments
-from readmission_api.model_store.store import ModelStore, Reload, Serving
+from readmission_api.model_store.store import ModelStore, Serving
+from readmission_api.prediction_log import outcomes
+from readmission_api.prediction_log.tables import connect
+from readmission_api.prediction_log.writer import PredictionWriter
 from readmission_api.scoring import Scored
+from readmission_api.settings import ApiSettings
+from readmission_api.shadow import Shadow
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS: Final = 5.0
 
 
 class Observers:
     """Passes scored patients on. None of them may block or fail a request."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, settings: ApiSettings, store: ModelStore, instruments: Instruments) -> None:
+        self.in_flight = 0
+        self.engine: Engine | None = None
+        self.writer: PredictionWriter | None = None
+        self._store = store
         self._instruments = instruments
         self._shown: tuple[str, ...] | None = None
-        self.in_flight = 0
+        self._drift = DriftWindow(settings.drift_window, settings.drift_minimum)
+        self._shadow = (
+            Shadow(store, instruments, rows_per_second=settings.shadow_rows_per_second)
+            if settings.shadow
+            else None
+        )
+        if settings.prediction_log_url is not None:
+            self.engine = connect(settings.prediction_log_url.get_secret_value())
+            self.writer = PredictionWriter(self.engine, instruments, buffer=settings.prediction_log_buffer)
+        for unknown in (instruments.score_drift, instruments.outcome_auc):
+            unknown.set(math.nan)
+
+    def start(self) -> None:
+        """Start the threads."""
+        if self._shadow:
+            self._shadow.start()
+        if self.writer:
+            self.writer.start()
+
+    def stop(self) -> None:
+        """Write down what waits and end the threads. Blocks."""
+        if self._shadow:
+            self._shadow.stop()
+        if self.writer:
+            self.writer.stop(_FLUSH_SECONDS)
 
     def scored(self, scored: Scored) -> None:
         """Take in scored patients, from any thread."""
+        self._drift.take_in(scored)
+        if self._shadow:
+            self._shadow.offer(scored)
+        if self.writer:
+            self.writer.offer(scored)
 
     def log_state(self) -> str:
         """Say how the prediction log fares: off, ok or failing."""
-        return "off"
+        return self.writer.state if self.writer else "off"
 
-    def update_gauges(self, store: ModelStore) -> None:
-        """Bring the gauges up to date, before a scrape."""
+    def update_quality(self) -> None:
+        """Measure the quality in production again. Blocks."""
+        if self.engine is None:
+            return
+        try:
+            auc, rows = outcomes.quality(self.engine)
+        except PredictionLogError as error:
+            logger.warning("%s", error)
+            return
+        self._instruments.outcome_auc.set(math.nan if auc is None else auc)
+        self._instruments.outcome_rows.set(rows)
+
+    def update_gauges(self) -> None:
+        """Bring the gauges up to date, before a scrape. Takes some 20 ms: not for the event loop."""
         instruments = self._instruments
         instruments.in_flight.set(self.in_flight)
-        serving = store.serving
+        if self.writer:
+            instruments.log_waiting.set(self.writer.waiting())
+        if instruments.memory is not None:
+            instruments.memory.set(resident_bytes())
+        serving = self._store.serving
         instruments.ready.set(1 if serving else 0)
         if serving:
             self._show_model(serving)
-
-    def reloaded(self, reload: Reload) -> None:
-        """Count a look at the alias."""
-        self._instruments.reloads.labels(reload.result).inc()
-        self._instruments.refused.set(reload.result in {"refused", "refused_before"})
+        fields, scores = self._drift.measure()
+        instruments.drift_rows.set(len(self._drift))
+        for name, index in fields.items():
+            instruments.drift.labels(name).set(index)
+        if scores is not None:
+            instruments.score_drift.set(scores)
 
     def _show_model(self, serving: Serving) -> None:
         instruments = self._instruments
@@ -53,7 +122,17 @@ class Observers:
                 instruments.model_info.labels(*self._shown).set(0)
             instruments.model_info.labels(*labels).set(1)
             self._shown = labels
-            instruments.model_loaded.set(serving.since.timestamp())
+        instruments.model_loaded.set(serving.since.timestamp())
         created = datetime.fromisoformat(schema.created).timestamp()
         instruments.model_created.set(created)
         instruments.model_age.set(time.time() - created)
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds now (its peak, where the system does not tell)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * resource.getpagesize()

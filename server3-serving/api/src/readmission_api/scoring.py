@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Final
 
 from readmission_api.errors import OverloadedError, ReadmissionApiError
@@ -24,13 +25,17 @@ MAX_TOGETHER: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Patients that one call of the graph scored. `numbers` are their places in their requests."""
+    """Patients that one call of the graph scored, at a Unix time.
+
+    `numbers` are their places in their requests.
+    """
 
     predictor: Predictor
     request_ids: Sequence[str]
     numbers: Sequence[int]
     rows: Sequence[Row]
     risks: Sequence[float]
+    at: float
 
 
 class Scoring:
@@ -66,7 +71,7 @@ class Scoring:
         """Return the risks of patients of one request. Blocks: not for the event loop."""
         risks = predictor.score(rows)
         self._batch_size(len(rows))
-        self._tell(Scored(predictor, [request_id] * len(rows), numbers, rows, risks))
+        self._tell(Scored(predictor, [request_id] * len(rows), numbers, rows, risks, time()))
         return risks
 
     def _score_waiting(self) -> None:
@@ -95,7 +100,7 @@ class Scoring:
             if not future.done():
                 future.set_result(risk)
         self._single_size(len(rows))
-        self._tell(Scored(predictor, request_ids, (0,) * len(rows), rows, risks))
+        self._tell(Scored(predictor, request_ids, (0,) * len(rows), rows, risks, time()))
 
     def _tell(self, scored: Scored) -> None:
         predictor, risks = scored.predictor, scored.risks

@@ -35,6 +35,10 @@ class ApiSettings(BaseSettings):
         default="challenger", description="Alias of the version that is scored in the shadow"
     )
 
+    shadow_rows_per_second: int = Field(
+        default=1_000, ge=1, description="Patients a second that the challenger scores at most"
+    )
+
     token: SecretStr | None = Field(default=None, description="Bearer token that guards reloads and outcomes")
 
     prediction_log_url: SecretStr | None = Field(

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from readmission_api.errors import Problem, ReadmissionApiError, RefusedError
 from readmission_api.http import problems
@@ -30,6 +31,8 @@ class Application:
         self._single = SinglePrediction(
             parts.settings, parts.store, parts.scoring, parts.instruments, parts.request_ids
         )
+        # For the methods that it does not take: they get FastAPI's answer.
+        api.router.routes.append(Route(PATH, self._single, methods=["POST"]))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
         """Answer one request, or run the app's lifespan."""

@@ -1,5 +1,6 @@
 """Whether the process answers, whether it can predict, and its metrics."""
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Response
@@ -44,19 +45,20 @@ def health_routes(parts: Parts) -> APIRouter:
                 "reason": reason,
                 "source": serving.source if serving else None,
                 "stale": last is not None and last.result not in {"loaded", "unchanged"},
-                "prediction_log": parts.log_state(),
+                "prediction_log": parts.observers.log_state(),
             },
             HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK,
         )
 
     def not_ready() -> str | None:
-        if parts.draining:
-            return "the server is shutting down"
         return None if store.serving else parts.reason()
 
     @router.get("/metrics", summary="For Prometheus")
     async def metrics() -> Response:
-        parts.before_scrape()
-        return Response(parts.instruments.exposition(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await asyncio.to_thread(exposition), media_type=CONTENT_TYPE_LATEST)
+
+    def exposition() -> bytes:
+        parts.observers.update_gauges()
+        return parts.instruments.exposition()
 
     return router

@@ -9,6 +9,7 @@ from readmission_api.errors import OverloadedError
 from readmission_api.http import problems
 from readmission_api.http.bodies import RequestIds
 from readmission_api.metrics.instruments import Instruments
+from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.observers import Observers
 from readmission_api.scoring import Scoring
@@ -43,24 +44,16 @@ class Admission:
 
 @dataclass
 class Parts:
-    """The pieces of one app. `draining` is set at SIGTERM: no longer ready, still answering."""
+    """The pieces of one app."""
 
     settings: ApiSettings
     instruments: Instruments
     store: ModelStore
+    disk: DiskCopy
     scoring: Scoring
     admission: Admission
     observers: Observers
     request_ids: RequestIds = field(default_factory=RequestIds)
-    draining: bool = False
-
-    def log_state(self) -> str:
-        """Say how the prediction log fares: off, ok or failing."""
-        return self.observers.log_state()
-
-    def before_scrape(self) -> None:
-        """Bring the gauges up to date."""
-        self.observers.update_gauges(self.store)
 
     def serving(self) -> Serving:
         """Return what serves now; raises `RefusedError` where nothing does."""

@@ -1,6 +1,7 @@
 """The metrics, by name. Nothing is counted at import time: an app has its own set."""
 
 import os
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -10,10 +11,12 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from readmission_api.model_store.store import RESULTS, Reload
 from readmission_api.predictor.predictor import Predictor
 
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -46,6 +49,8 @@ class Instruments:
     """Everything Prometheus is told, and how to tell it."""
 
     def __init__(self) -> None:
+        # A timestamp beside every counter would double the page; Prometheus sees resets without it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.several_workers = MULTIPROCESS_DIR in os.environ
         registry = self.registry
@@ -130,6 +135,8 @@ class Instruments:
             registry=registry,
         )
         self.reloads = Counter("model_reloads", "Looks at the alias", ["result"], registry=registry)
+        for result in RESULTS:
+            self.reloads.labels(result)
 
     def _quality_metrics(self) -> None:
         registry = self.registry
@@ -199,6 +206,11 @@ class Instruments:
             registry=registry,
         )
 
+    def count_reload(self, reload: Reload) -> None:
+        """Count a look at the alias."""
+        self.reloads.labels(reload.result).inc()
+        self.refused.set(reload.result in {"refused", "refused_before"})
+
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes, of all workers where there are several."""
         if not self.several_workers:
@@ -206,6 +218,15 @@ class Instruments:
         everything = CollectorRegistry()
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
         return generate_latest(everything)
+
+    def forget_dead_workers(self) -> None:
+        """Take the gauges of workers that are gone out of the sums."""
+        if not self.several_workers:
+            return
+        for file in Path(os.environ[MULTIPROCESS_DIR]).glob("gauge_live*_*.db"):
+            pid = int(file.stem.rpartition("_")[2])
+            if not Path(f"/proc/{pid}").exists():
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class VersionCounters:

@@ -60,6 +60,13 @@ class DiskCopy:
         os.utime(self._versions / version.manifest_sha256)
         self._forget()
 
+    def changed(self) -> int:
+        """Return a number that changes with each record."""
+        try:
+            return (self._folder / _RECORD).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def recorded(self) -> tuple[ModelVersion, Path] | None:
         """Return the version that served last and its verified files: None where there is none."""
         try:

@@ -24,7 +24,9 @@ class PatientCheck:
         self._fields = [by_name[name] for name in names]
         self._known = by_name.keys()
         self._patterns = {
-            field.name: re.compile(field.pattern) for field in self._fields if field.pattern is not None
+            field.name: re.compile(field.pattern, re.ASCII)
+            for field in self._fields
+            if field.pattern is not None
         }
         self._levels = {
             field.name: frozenset(level.value for level in field.levels) for field in self._fields

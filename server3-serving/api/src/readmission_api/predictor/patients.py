@@ -41,7 +41,7 @@ class Patients:
         self._spelling: dict[Any, Any] = {None: MISSING}
         for field in self.fields:
             if field.kind == "category":
-                self._spelling.update({int(value): value for value in _whole_numbers(field)})
+                self._spelling.update({int(value): value for value in field.whole_numbers})
         # msgspec lets the last of two equal keys win. No name and no allowed value holds a colon, so that in
         # a body that passed the check their number is the number of keys.
         self._colons_count_keys = not any(
@@ -76,12 +76,6 @@ class Patients:
         return self.check.row(value)
 
 
-def _whole_numbers(field: Field) -> list[str]:
-    """List the levels that JSON may spell as an integer too: codes such as "1"."""
-    values = [level.value for level in field.levels]
-    return [value for value in values if value.isascii() and value.isdigit() and str(int(value)) == value]
-
-
 def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:
     definitions: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for field in fields:
@@ -97,10 +91,10 @@ def _type(field: Field) -> Any:  # noqa: ANN401 - a type made at run time
         return Annotated[int, Meta(ge=field.minimum, le=field.maximum)]
     if field.kind == "icd9":
         missing = r"\?|" if field.takes_missing else ""
-        code = Annotated[str, Meta(pattern=rf"\A(?:{missing}(?:{field.pattern}))\Z")]
+        code = Annotated[str, Meta(pattern=rf"\A(?a:{missing}(?:{field.pattern}))\Z")]
         return code | None if field.takes_missing else code
     values: list[Any] = [level.value for level in field.levels]
-    values.extend(int(value) for value in _whole_numbers(field))
+    values.extend(int(value) for value in field.whole_numbers)
     if field.takes_missing:
         values.extend([MISSING, None] if MISSING not in values else [None])
     return Literal[tuple(values)]

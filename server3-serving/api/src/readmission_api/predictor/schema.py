@@ -60,6 +60,12 @@ class Field(msgspec.Struct, frozen=True):
         """Whether `?` and null stand for a value that is not known."""
         return self.absent == MISSING
 
+    @property
+    def whole_numbers(self) -> list[str]:
+        """The levels that JSON may spell as an integer too: codes such as "1"."""
+        values = [level.value for level in self.levels]
+        return [value for value in values if value.isascii() and value.isdigit() and str(int(value)) == value]
+
 
 class Graph(msgspec.Struct, frozen=True):
     """The ONNX file and the order of its two inputs' columns."""

@@ -1,4 +1,4 @@
-"""Routes that change something, guarded by the token where one is set."""
+"""`POST /reload_model`, and the token that guards every route that changes something."""
 
 import asyncio
 import hmac
@@ -27,8 +27,8 @@ def require_token(parts: Parts, request: Request) -> None:
         )
 
 
-def admin_routes(parts: Parts) -> APIRouter:
-    """Build the routes that change something."""
+def reload_routes(parts: Parts) -> APIRouter:
+    """Build the route of reloads."""
     router = APIRouter(tags=["model"])
 
     @router.post("/reload_model", summary="Look at the alias now")

@@ -1,0 +1,280 @@
+"""The OpenAPI document, written from the schema of the version that serves."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from readmission_api.http.parts import Parts
+from readmission_api.http.problems import CONTENT_TYPE
+from readmission_api.predictor.predictor import Predictor
+from readmission_api.predictor.schema import MISSING, Field
+
+Json = dict[str, Any]
+
+_ERRORS: Final = {
+    "400": "The body is not JSON, or not UTF-8",
+    "401": "The token is missing or wrong",
+    "408": "The body did not arrive in time",
+    "409": "No version has the alias",
+    "413": "The body is too long",
+    "415": "The body is of another content type",
+    "422": "The body or a parameter says something that is not allowed",
+    "502": "The version was refused; the one before serves on",
+    "503": "Too much work, no model yet, or a part that is away; try again",
+}
+_BODY: Final = ("400", "408", "413", "415", "422", "503")
+_PREDICTION: Final[Json] = {
+    "probability": {"type": "number", "minimum": 0, "maximum": 1},
+    "class": {"type": "integer", "enum": [0, 1], "description": "1 where probability >= threshold"},
+}
+_MODEL: Final[Json] = {
+    "request_id": {"type": "string"},
+    "model": {"type": "string"},
+    "version": {"type": "string"},
+    "threshold": {"type": "number"},
+    "warning": {"type": "string", "description": "There where the model was trained on synthetic data"},
+}
+
+
+def describe(api: FastAPI, parts: Parts) -> None:
+    """Make the app's document follow the version that serves."""
+    written: dict[str | None, Json] = {}
+
+    def openapi() -> Json:
+        serving = parts.store.serving
+        key = serving.predictor.version.manifest_sha256 if serving else None
+        if key not in written:
+            written.clear()
+            written[key] = _document(api, serving.predictor if serving else None, parts)
+        return written[key]
+
+    api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(api: FastAPI, predictor: Predictor | None, parts: Parts) -> Json:
+    document: Json = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = _PROBLEM
+    schemas["Patient"] = patient_schema(predictor) if predictor else {"type": "object"}
+    paths = document["paths"]
+    patient = {"$ref": "#/components/schemas/Patient"}
+    examples = _examples(predictor)
+    paths["/predict"] = {"post": _single(patient, examples)}
+    _add_batch(paths["/predict_batch"]["post"], patient, examples, parts.settings.max_batch_rows)
+    _add_explanation(paths["/explain"]["post"], patient, examples)
+    _add_outcomes(paths["/outcomes"]["post"])
+    _add_errors(paths["/reload_model"]["post"], ("409", "502", "503"))
+    paths["/reload_model"]["post"]["responses"]["200"] = _answer(
+        _object({"result": {"enum": ["loaded", "unchanged"]}, "version": {"type": "string"}}, more=True)
+    )
+    for path in ("/model", "/model/schema", "/model/card"):
+        _add_errors(paths[path]["get"], ("503",))
+    for path in ("/health", "/health/ready"):
+        paths[path]["get"]["responses"]["503"] = _answer({"type": "object"}, "Not ready")
+    paths["/model/schema"]["get"]["responses"]["304"] = {"description": "As the caller knows it"}
+    paths["/model/card"]["get"]["responses"]["200"]["content"] = {"text/markdown": {}}
+    paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {}}
+    if parts.settings.token is not None:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path in ("/reload_model", "/outcomes"):
+            paths[path]["post"]["security"] = [{"token": []}]
+            _add_errors(paths[path]["post"], ("401",))
+    return document
+
+
+def patient_schema(predictor: Predictor) -> Json:
+    """Write the fields of a patient as JSON Schema."""
+    fields = predictor.patients.fields
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [field.name for field in fields if field.required],
+        "properties": {field.name: _field(field) for field in fields},
+    }
+
+
+def _field(field: Field) -> Json:
+    about: Json = {"description": field.label.get("en", field.name)}
+    if field.kind == "integer":
+        return about | {"type": "integer", "minimum": field.minimum, "maximum": field.maximum}
+    if field.kind == "icd9":
+        assert field.pattern is not None  # noqa: S101 - the schema was checked when it was loaded
+        code: Json = {"type": "string", "pattern": field.pattern.replace(r"\d", "[0-9]")}
+        if not field.takes_missing:
+            return about | code
+        return about | {"anyOf": [code, {"enum": [MISSING, None]}]}
+    values: list[Any] = [level.value for level in field.levels]
+    values.extend(int(value) for value in field.whole_numbers)
+    if field.takes_missing:
+        values.extend(value for value in (MISSING, None) if value not in values)
+    return about | {"enum": values}
+
+
+def _examples(predictor: Predictor | None) -> Json:
+    if predictor is None:
+        return {}
+    return {
+        example.name.get("en", f"Example {number}"): {"value": example.patient}
+        for number, example in enumerate(predictor.schema.examples, start=1)
+    }
+
+
+def _object(properties: Mapping[str, Any], *, more: bool = False) -> Json:
+    required = [name for name in properties if name != "warning"]
+    return {
+        "type": "object",
+        "required": required,
+        "properties": dict(properties),
+        "additionalProperties": more,
+    }
+
+
+def _answer(schema: Json, description: str = "Answered") -> Json:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _add_errors(operation: Json, statuses: tuple[str, ...]) -> None:
+    for status in statuses:
+        operation["responses"][status] = {
+            "description": _ERRORS[status],
+            "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+
+
+def _single(patient: Json, examples: Json) -> Json:
+    operation: Json = {
+        "tags": ["predictions"],
+        "summary": "Predict for one patient",
+        "operationId": "predict",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": patient, "examples": examples}},
+        },
+        "responses": {"200": _answer(_object(_MODEL | _PREDICTION))},
+    }
+    _add_errors(operation, _BODY)
+    return operation
+
+
+def _add_batch(operation: Json, patient: Json, examples: Json, max_rows: int) -> None:
+    operation["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "minItems": 1, "maxItems": max_rows, "items": patient},
+                "examples": {"All examples": {"value": [example["value"] for example in examples.values()]}},
+            },
+            "text/csv": {
+                "schema": {
+                    "type": "string",
+                    "description": "The first line names the fields; columns that no model takes "
+                    "(encounter_id, patient_nbr, weight, readmitted) are left aside.",
+                }
+            },
+        },
+    }
+    answer = _object(
+        _MODEL
+        | {
+            "count": {"type": "integer"},
+            "predictions": {"type": "array", "items": _object(_PREDICTION)},
+        }
+    )
+    operation["responses"] = {
+        "200": {
+            "description": "Answered, in order; a bad line of a CSV file says so in its own line",
+            "content": {"application/json": {"schema": answer}, "text/csv": {"schema": {"type": "string"}}},
+        }
+    }
+    _add_errors(operation, _BODY)
+
+
+def _add_explanation(operation: Json, patient: Json, examples: Json) -> None:
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": patient, "examples": examples}},
+    }
+    contribution = _object(
+        {
+            "field": {"type": "string"},
+            "contribution": {"type": "number"},
+            "standard_error": {"type": "number"},
+            "value_is_reference": {"type": "boolean"},
+        }
+    )
+    operation["responses"] = {
+        "200": _answer(
+            _object(
+                _MODEL
+                | _PREDICTION
+                | {
+                    "reference_probability": {"type": "number"},
+                    "contributions": {"type": "array", "items": contribution},
+                    "samples": {"type": "integer"},
+                    "seed": {"type": "integer"},
+                }
+            )
+        )
+    }
+    _add_errors(operation, _BODY)
+
+
+def _add_outcomes(operation: Json) -> None:
+    outcome: Json = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["request_id", "readmitted"],
+        "properties": {
+            "request_id": {"type": "string"},
+            "readmitted": {"type": "boolean"},
+            "number": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
+        },
+    }
+    operation["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"anyOf": [outcome, {"type": "array", "items": outcome}]}}
+        },
+    }
+    operation["responses"] = {
+        "200": _answer(
+            _object(
+                {
+                    "recorded": {"type": "integer"},
+                    "unknown": {"type": "array", "items": {"type": "string"}},
+                }
+            )
+        )
+    }
+    _add_errors(operation, _BODY)
+
+
+_PROBLEM: Final[Json] = {
+    "type": "object",
+    "required": ["status", "code", "message", "request_id", "problems"],
+    "properties": {
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "A stable word"},
+        "message": {"type": "string", "description": "One sentence that a person can act on"},
+        "request_id": {"type": "string"},
+        "problems": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {
+                    "row": {"type": "integer", "description": "The patient's index in a list"},
+                    "field": {"type": "string"},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "given": {"type": "string", "description": "The JSON kind of what came"},
+                    "allowed": {"description": "The levels, the range or the pattern"},
+                },
+            },
+        },
+    },
+}

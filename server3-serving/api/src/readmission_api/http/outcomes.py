@@ -1,0 +1,71 @@
+"""`POST /outcomes`: what became of predicted patients."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from readmission_api.errors import PredictionLogError, RefusedError
+from readmission_api.http.answers import json_response
+from readmission_api.http.bodies import Headers, check_length, read_body, require_json
+from readmission_api.http.parts import Parts
+from readmission_api.http.reload import require_token
+from readmission_api.prediction_log import outcomes
+from readmission_api.prediction_log.outcomes import Outcome
+from readmission_api.predictor import json_text
+
+_FLUSH_SECONDS: Final = 2.0
+
+
+def outcome_routes(parts: Parts) -> APIRouter:
+    """Build the route of outcomes."""
+    router = APIRouter(tags=["predictions"])
+
+    @router.post("/outcomes", summary="Tell what became of predicted patients")
+    async def post_outcomes(request: Request) -> Response:
+        require_token(parts, request)
+        headers = Headers(request.scope["headers"])
+        require_json(headers.content_type)
+        check_length(request.scope["headers"], parts.settings.max_batch_bytes)
+        body = await read_body(
+            request.receive,
+            limit=parts.settings.max_batch_bytes,
+            timeout=parts.settings.body_timeout_seconds,
+        )
+        return json_response(await asyncio.to_thread(_record, parts, read_outcomes(body)))
+
+    return router
+
+
+def _record(parts: Parts, received: list[Outcome]) -> dict[str, object]:
+    observers = parts.observers
+    if observers.engine is None or observers.writer is None:
+        raise PredictionLogError("this server keeps no prediction log")
+    # A prediction of a moment ago may still wait to be written.
+    observers.writer.flush(_FLUSH_SECONDS)
+    recorded = outcomes.record(observers.engine, received)
+    for outcome in recorded:
+        parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()
+    observers.update_quality()
+    known = {outcome.request_id for outcome in recorded}
+    unknown = sorted({outcome.request_id for outcome in received} - known)
+    return {"recorded": len(recorded), "unknown": unknown}
+
+
+def read_outcomes(body: bytes) -> list[Outcome]:
+    """Read one outcome or a list; raises `RefusedError` and what `json_text.parse` does."""
+    value = json_text.parse(body)
+    items = value if isinstance(value, list) else [value]
+    try:
+        if any(isinstance(item, json_text.JsonObject) and item.repeated for item in items):
+            raise msgspec.ValidationError  # noqa: TRY301 - a key twice is as wrong as a wrong key
+        return msgspec.convert(items, list[Outcome])
+    except msgspec.ValidationError:
+        raise RefusedError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_outcome",
+            'Send {"request_id": "...", "readmitted": true or false} or a list of these; '
+            '"number" is the place in a batch.',
+        ) from None

@@ -1,0 +1,87 @@
+"""The connection, where uvicorn's own leaves something to wish for.
+
+A client that is slow to send its headers is cut off, bytes that are not HTTP get the one error body, and at
+shutdown an idle connection gets a moment for a request that is already on its way.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from readmission_api.errors import RefusedError
+from readmission_api.http import problems
+
+HEADER_SECONDS: Final = 10.0
+_GRACE_SECONDS: Final = 0.5
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a client."""
+
+    _watch: asyncio.TimerHandle | None = None
+    _began: float | None = None
+    _draining = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch the headers of the first request."""
+        super().connection_made(transport)
+        self._began = self.loop.time()
+        self._watch = self.loop.call_later(HEADER_SECONDS, self._check_headers)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Note when a request began to come."""
+        self._began = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that its headers are there."""
+        self._began = None
+        super().on_headers_complete()
+        if self._draining:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End after the running request; where none runs, after a moment in which one may still come."""
+        self._draining = True
+        if self._idle():
+            self.loop.call_later(_GRACE_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's wording is not ours
+        """Answer bytes that are not HTTP."""
+        self._refuse(RefusedError(HTTPStatus.BAD_REQUEST, "bad_http", "The request is not valid HTTP."))
+
+    def _idle(self) -> bool:
+        # uvicorn's annotation hides that there is no cycle before the first request.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _check_headers(self) -> None:
+        if self.transport.is_closing():
+            return
+        late = self._began is not None and self.loop.time() - self._began >= HEADER_SECONDS
+        if late:
+            self._refuse(
+                RefusedError(
+                    HTTPStatus.REQUEST_TIMEOUT, "header_timeout", "The request's headers did not arrive."
+                )
+            )
+        else:
+            self._watch = self.loop.call_later(HEADER_SECONDS, self._check_headers)
+
+    def _refuse(self, refused: RefusedError) -> None:
+        content = problems.body(refused, "-")
+        self.transport.write(
+            b"%bcontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (STATUS_LINE[refused.status], problems.CONTENT_TYPE.encode(), len(content), content)
+        )
+        self.transport.close()

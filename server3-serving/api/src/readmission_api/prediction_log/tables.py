@@ -1,0 +1,82 @@
+"""The two tables: what was predicted, and what became of it."""
+
+import threading
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+METADATA = MetaData()
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+_MOMENT = DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
+
+PREDICTIONS = Table(
+    "predictions",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), nullable=False),
+    # Place in the request: 0 for a single patient, the index in a list, the line in a file.
+    Column("number", Integer, nullable=False),
+    Column("predicted_at", _MOMENT, nullable=False, comment="UTC"),
+    Column("model", String(255), nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("probability", Double, nullable=False),
+    Column("class", SmallInteger, nullable=False),
+    Column("inputs", Text, nullable=False, comment="JSON object of the fields as the model saw them"),
+    Index("predictions_request", "request_id", "number"),
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("readmitted", Boolean, nullable=False),
+    Column("received_at", _MOMENT, nullable=False, comment="UTC"),
+    UniqueConstraint("request_id", "number", name="outcomes_request"),
+)
+
+
+_CREATING = threading.Lock()
+
+
+def create_tables(engine: Engine) -> None:
+    """Make the tables where they are not there yet; two threads at once would both find them missing."""
+    with _CREATING:
+        METADATA.create_all(engine)
+
+
+def connect(url: str) -> Engine:
+    """Make an engine; nothing is opened before its first use."""
+    engine = create_engine(url, pool_pre_ping=True, pool_recycle=1800, hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _write_ahead)
+    return engine
+
+
+def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # Readers and the writer of an SQLite file do not wait for each other this way.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

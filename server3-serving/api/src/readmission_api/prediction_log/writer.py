@@ -1,0 +1,141 @@
+"""The thread that writes predictions down, whatever happens to the database."""
+
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from readmission_api.metrics.instruments import Instruments
+from readmission_api.prediction_log.tables import PREDICTIONS, create_tables
+from readmission_api.scored_queue import ScoredQueue
+from readmission_api.scoring import Scored
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 0.25
+_ROWS_A_WRITE: Final = 2_000
+_LONGEST_PAUSE: Final = 10.0
+
+
+class PredictionWriter:
+    """Writes predictions in the background.
+
+    A request only ever puts its rows into a queue. While the database fails they wait there; what does not
+    fit any more is dropped and counted.
+    """
+
+    def __init__(self, engine: Engine, instruments: Instruments, *, buffer: int) -> None:
+        self._engine = engine
+        self._instruments = instruments
+        self._queue = ScoredQueue(buffer)
+        self._in_hand: list[Scored] = []
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._deadline = 0.0
+        self._dropped = instruments.log_dropped.labels("buffer_full")
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._tables_made = False
+        self.state: Literal["ok", "failing"] = "ok"
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Write what waits, for so long at most, and end."""
+        self._deadline = time.monotonic() + seconds
+        self._stopping = True
+        self._wanted.set()
+        self._thread.join(timeout=seconds + 5)
+        lost = self._queue.clear() + sum(len(scored.rows) for scored in self._in_hand)
+        if lost:
+            self._instruments.log_dropped.labels("shutdown").inc(lost)
+            logger.error("the prediction log lost %d rows at shutdown", lost)
+        self._engine.dispose()
+
+    def offer(self, scored: Scored) -> None:
+        """Take in scored patients; never waits."""
+        if not self._queue.offer(scored):
+            self._dropped.inc(len(scored.rows))
+
+    def waiting(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._queue) + sum(len(scored.rows) for scored in self._in_hand)
+
+    def flush(self, seconds: float) -> None:
+        """Ask for what waits to be written now, and wait for it so long at most. Blocks."""
+        self._wanted.set()
+        end = time.monotonic() + seconds
+        while self.waiting() and self.state == "ok" and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def _run(self) -> None:
+        pause = _TURN_SECONDS
+        while True:
+            self._wanted.wait(0 if self._stopping else pause)
+            self._wanted.clear()
+            try:
+                self._write_all()
+            except (SQLAlchemyError, OSError) as error:
+                # A driver's message repeats the row it failed on.
+                self._failed(type(error).__name__)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                self._recovered()
+                pause = _TURN_SECONDS
+            if self._stopping and (not self.waiting() or time.monotonic() >= self._deadline):
+                return
+            if self._stopping:
+                time.sleep(_TURN_SECONDS)
+
+    def _write_all(self) -> None:
+        if not self._tables_made:
+            create_tables(self._engine)
+            self._tables_made = True
+        while True:
+            if not self._in_hand:
+                self._in_hand = self._queue.take(_ROWS_A_WRITE)
+            if not self._in_hand:
+                return
+            rows = [row for scored in self._in_hand for row in _rows(scored)]
+            with self._engine.begin() as connection:
+                connection.execute(insert(PREDICTIONS), rows)
+            self._in_hand = []
+            self._instruments.log_written.inc(len(rows))
+
+    def _failed(self, name: str) -> None:
+        self._instruments.log_failures.inc()
+        if self.state == "ok":
+            logger.error("the prediction log can't be written (%s); predictions wait in memory", name)
+        self.state = "failing"
+
+    def _recovered(self) -> None:
+        if self.state == "failing":
+            logger.info("the prediction log is written again")
+        self.state = "ok"
+
+
+def _rows(scored: Scored) -> list[dict[str, Any]]:
+    predictor = scored.predictor
+    names, threshold = predictor.patients.names, predictor.threshold
+    at = datetime.fromtimestamp(scored.at, UTC).replace(tzinfo=None)
+    return [
+        {
+            "request_id": request_id,
+            "number": number,
+            "predicted_at": at,
+            "model": predictor.version.model,
+            "version": predictor.version.version,
+            "probability": risk,
+            "class": int(risk >= threshold),
+            "inputs": msgspec.json.encode(dict(zip(names, row, strict=True))).decode(),
+        }
+        for request_id, number, row, risk in zip(
+            scored.request_ids, scored.numbers, scored.rows, scored.risks, strict=True
+        )
+    ]

@@ -1,0 +1,86 @@
+"""The challenger, scored on the same patients where nobody sees it."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from readmission_api.errors import ReadmissionApiError
+from readmission_api.metrics.instruments import Instruments
+from readmission_api.model_store.store import ModelStore
+from readmission_api.predictor.patients import Row
+from readmission_api.predictor.predictor import Predictor
+from readmission_api.scored_queue import ScoredQueue
+from readmission_api.scoring import Scored
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 0.2
+
+
+class Shadow:
+    """A thread that scores what production scored, up to so many patients a second."""
+
+    def __init__(self, store: ModelStore, instruments: Instruments, *, rows_per_second: int) -> None:
+        self._store = store
+        self._instruments = instruments
+        self._rows_a_turn = max(1, int(rows_per_second * _TURN_SECONDS))
+        self._queue = ScoredQueue(max(self._rows_a_turn * 2, 256))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+        self._sampled = instruments.shadow_dropped.labels("sampled")
+        self._unfit = instruments.shadow_dropped.labels("unfit")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what waits is dropped."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def offer(self, scored: Scored) -> None:
+        """Take in scored patients; those above the rate are counted and left out."""
+        if self._store.challenger is not None and not self._queue.offer(scored):
+            self._sampled.inc(len(scored.rows))
+
+    def _run(self) -> None:
+        while not self._stop.wait(_TURN_SECONDS):
+            challenger = self._store.challenger
+            taken = self._queue.take(self._rows_a_turn)
+            if challenger is None:
+                continue
+            for scored in taken:
+                try:
+                    self._compare(challenger, scored)
+                except ReadmissionApiError as error:
+                    self._unfit.inc(len(scored.rows))
+                    logger.warning("the challenger can't score: %s", error)
+
+    def _compare(self, challenger: Predictor, scored: Scored) -> None:
+        rows = rows_for(challenger, scored.predictor, scored.rows)
+        if not rows:
+            self._unfit.inc(len(scored.rows))
+            return
+        theirs = np.array(challenger.score(rows))
+        ours = np.array(scored.risks)
+        for difference in np.abs(theirs - ours).tolist():
+            self._instruments.shadow_difference.observe(difference)
+        changed = (theirs >= challenger.threshold) != (ours >= scored.predictor.threshold)
+        self._instruments.shadow_disagreements.inc(int(changed.sum()))
+        self._instruments.shadow_predictions.labels(challenger.version.version).inc(len(rows))
+
+
+def rows_for(challenger: Predictor, production: Predictor, rows: Sequence[Row]) -> list[Row]:
+    """Put rows in the challenger's order of fields; empty where it wants a field they do not have."""
+    ours, theirs = production.patients.names, challenger.patients.names
+    if ours == theirs:
+        return list(rows)
+    place = {name: index for index, name in enumerate(ours)}
+    if any(name not in place for name in theirs):
+        return []
+    order = [place[name] for name in theirs]
+    return [tuple([row[index] for index in order]) for row in rows]
