@@ -21,7 +21,8 @@ def draw(settings: UISettings, seen: Seen, texts: Texts) -> None:
         what, icon = "model", "deployed_code_alert"
         reason = seen.health.reason if seen.health else None
     with st.container(border=True, key="away", horizontal_alignment="center"):
-        st.markdown(f"## :material/{icon}: {texts(f'away.{what}_title')}", width="content")
+        title = texts(f"away.{what}_title")
+        st.subheader(f":material/{icon}: {title}", anchor=False, width="content")
         st.markdown(texts(f"away.{what}_what", url=settings.api_url), width="content")
         if reason:
             st.code(texts("away.model_reason", reason=reason), language=None, wrap_lines=True)
