@@ -10,7 +10,7 @@ from readmission_data import databases
 from readmission_data.clean import tables as clean_tables
 from readmission_data.raw import ledger
 from readmission_data.raw import tables as raw_tables
-from readmission_data.registry.aliases import MODEL_NAME
+from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import DataSettings
 
 _REPORTED = ("roc_auc", "average_precision")

@@ -21,8 +21,8 @@ from readmission_data.settings import DataSettings
 
 logger = logging.getLogger(__name__)
 
-ALIAS_REASON: Final = "alias_reason"
-"""Tag of a version: why it got its alias."""
+ROLLBACK_REASON: Final = "rollback_reason"
+"""Tag of both versions of a rollback: what it was."""
 
 _ROLLBACK: Final = "rollback_under_way"
 
@@ -105,11 +105,11 @@ def finish_rollback(client: MlflowClient) -> Rollback | None:
     if not noted:
         return None
     leaves, returns = noted.split()
-    reason = f"rolled back from version {leaves} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    reason = f"rolled back from version {leaves} to {returns} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     client.set_registered_model_alias(MODEL_NAME, Alias.PRODUCTION, returns)
     client.set_registered_model_alias(MODEL_NAME, Alias.PREVIOUS, leaves)
-    client.set_model_version_tag(MODEL_NAME, returns, ALIAS_REASON, reason)
-    client.set_model_version_tag(MODEL_NAME, leaves, ALIAS_REASON, f"replaced: version {returns} {reason}")
+    for version in (returns, leaves):
+        client.set_model_version_tag(MODEL_NAME, version, ROLLBACK_REASON, reason)
     client.delete_registered_model_tag(MODEL_NAME, _ROLLBACK)
     logger.warning("production is version %s: %s", returns, reason)
     return Rollback(production=returns, previous=leaves, reason=reason)

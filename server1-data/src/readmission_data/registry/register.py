@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from readmission_data.registry import aliases, gate, sources, version_folder, versions
-from readmission_data.registry.aliases import ALIAS_REASON, Alias
+from readmission_data.registry.aliases import Alias
 from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 GATE: Final = "gate"
 """Tag of a version: the alias that the gate gave it."""
+
+GATE_REASON: Final = "gate_reason"
 
 _AGAINST: Final = "gate_against"
 _SETTLED: Final = "gate_settled"
@@ -61,7 +63,7 @@ def register(settings: DataSettings, result: TrainingResult) -> Registration:
     return Registration(
         version=str(found.version),
         alias=tags[GATE],
-        reason=tags[ALIAS_REASON],
+        reason=tags[GATE_REASON],
         aliases=aliases.current(client),
     )
 
@@ -110,13 +112,13 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
     aliases.finish_rollback(client)
     production = aliases.current(client).get(Alias.PRODUCTION)
     tags: dict[str, str] = {
-        name: version.tags[name] for name in (GATE, ALIAS_REASON, _AGAINST) if name in version.tags
+        name: version.tags[name] for name in (GATE, GATE_REASON, _AGAINST) if name in version.tags
     }
     # A decision stands as long as production is what it was compared with, or already this version.
     if tags.get(_AGAINST) != (production or _NOBODY) and (production != number or _AGAINST not in tags):
         decision = _decide(client, settings, number, production)
         tags = {
-            ALIAS_REASON: decision.reason,
+            GATE_REASON: decision.reason,
             GATE: str(Alias.PRODUCTION if decision.promoted else Alias.CHALLENGER),
             # The last one is what makes the decision count.
             _AGAINST: production or _NOBODY,
@@ -128,7 +130,7 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
     else:
         aliases.challenge(client, number)
     client.set_model_version_tag(MODEL_NAME, number, _SETTLED, "true")
-    logger.info("version %s of %s is %s: %s", number, MODEL_NAME, tags[GATE], tags[ALIAS_REASON])
+    logger.info("version %s of %s is %s: %s", number, MODEL_NAME, tags[GATE], tags[GATE_REASON])
     return tags
 
 

@@ -14,7 +14,6 @@ from mlflow.exceptions import MlflowException
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
-from readmission_data.clean.tables import read_processed
 from readmission_data.raw.tables import Split, read_split
 from readmission_data.registry.contract import Interval
 from readmission_data.registry.errors import RegistryError
@@ -25,6 +24,7 @@ from readmission_data.training.lineage import Lineage
 from readmission_data.training.metrics import METRICS, Array
 from readmission_data.training.result import (
     TrainingResult,
+    load_encoding,
     load_estimator,
     load_lineage,
     load_metrics,
@@ -74,11 +74,11 @@ def validation(settings: DataSettings) -> Encounters:
 def read(settings: DataSettings, result: TrainingResult) -> Sources:
     """Read everything that a version of this training is made of.
 
-    Raises RegistryError where CleanData or RawData is no longer what the training saw.
+    Nothing of it comes from CleanData, which may have been replaced since. Raises RegistryError where RawData is
+    no longer what the training saw.
     """
     seen = {split: _processed(result, split) for split in Split}
-    with databases.create_engine(settings.clean_url).connect() as connection:
-        encoding = read_processed(connection).encoding
+    encoding = load_encoding(settings, result)
     with databases.create_engine(settings.raw_url).connect() as connection:
         found = {split: _trained_on(encounters(connection, split), seen[split], result) for split in Split}
     _check_encoding(encoding, found[Split.VALIDATION], seen[Split.VALIDATION], result)
@@ -124,7 +124,7 @@ def _trained_on(today: Encounters, seen: pd.DataFrame, result: TrainingResult) -
 
 
 def _check_encoding(encoding: Encoding, rows: Encounters, seen: pd.DataFrame, result: TrainingResult) -> None:
-    """Refuse an encoding that is not the training's.
+    """Refuse an encoding or encounters that are not the training's.
 
     An encoding is exact, so what it makes of RawData must be what the training saw, to the last bit.
     """
@@ -134,7 +134,7 @@ def _check_encoding(encoding: Encoding, rows: Encounters, seen: pd.DataFrame, re
     )
     if not same:
         raise RegistryError(
-            f"CleanData has changed since training run {result.run_id}: run train_and_register again"
+            f"RawData has changed since training run {result.run_id}: run train_and_register again"
         )
 
 

@@ -177,6 +177,7 @@ def _tags(sources: Sources, schema: InputSchema, manifest_sha256: str) -> dict[s
         "training_key": sources.result.training_key,
         "dataset": schema.dataset.kind,
         "dataset_sha256": schema.dataset.sha256,
+        "batches": ",".join(str(batch) for batch in schema.dataset.batches),
         "schema_version": schema.schema_version,
         "threshold": repr(schema.threshold),
         "candidate": schema.candidate,

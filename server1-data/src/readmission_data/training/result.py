@@ -70,14 +70,15 @@ def load_estimator(settings: DataSettings, result: TrainingResult) -> Classifier
     """
     with TemporaryDirectory(prefix="readmission-") as folder:
         try:
+            # The whole model: MLflow takes no path behind the id of a logged model.
             path = download_artifacts(
-                f"{result.model_uri}/{_MODEL_FILE}", dst_path=folder, tracking_uri=settings.tracking_uri
+                result.model_uri, dst_path=folder, tracking_uri=settings.tracking_uri
             )
         except (MlflowException, OSError) as error:
             raise TrainingError(
                 f"the model of run {result.best_run_id} is not in MLflow's artifact store: train again"
             ) from error
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        return skops.io.load(Path(path) / _MODEL_FILE, trusted=list(TRUSTED_TYPES))
 
 
 def load_encoding(settings: DataSettings, result: TrainingResult) -> Encoding:
