@@ -53,8 +53,8 @@ def convert(
 ) -> onnx.GraphProto:
     """Return the nodes from `features` float32 [N, width] to `probability` float32 [N].
 
-    `estimator` is a fitted binary classifier; its risk is the second class's probability. Raises ConversionError
-    where skl2onnx knows no converter.
+    `estimator` is a fitted binary classifier; its risk is the second class's probability. Raises
+    ConversionError where skl2onnx knows no converter.
     """
     _register_lightgbm()
     try:

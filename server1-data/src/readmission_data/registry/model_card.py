@@ -89,11 +89,12 @@ def _interval(measured: bootstrap.Interval) -> Interval:
 
 
 def _purpose(schema: InputSchema) -> str:
+    used = sum(field.used for field in schema.fields)
     return f"""## What it is
 The risk that a diabetic inpatient is readmitted within 30 days of discharge, from {len(schema.fields)} fields
-known at discharge. Kind of model: `{schema.candidate}`, the best of several by average precision on
-validation. It is made for teams who want to follow up the patients most likely to come back, and for learning
-how such a system is run.
+known at discharge; {used} of them move it. Kind of model: `{schema.candidate}`, the best of the candidates by
+average precision on validation. It is made for teams who want to follow up the patients most likely to come
+back, and for learning how such a system is run.
 """
 
 
@@ -183,10 +184,11 @@ def _fairness(evidence: Evidence) -> str:
     quality = {group.name: group for group in evidence.gaps}
     if {"Under 30 years", "80 years and over"} <= set(quality):
         young, old = quality["Under 30 years"].roc_auc.value, quality["80 years and over"].roc_auc.value
-        worse = (
-            "80 and over than for those under 30" if old < young else "under 30 than for those of 80 and over"
-        )
-        lines += ["", f"**Age is the gap to know about**: the risk orders patients worse {worse}."]
+        worse, better = ("of 80 and over", "under 30") if old < young else ("under 30", "of 80 and over")
+        lines += [
+            "",
+            f"**Age is the gap to know about**: patients {worse} are ordered worse than those {better}.",
+        ]
     lines += [
         "",
         "Each level by itself:",

@@ -74,8 +74,8 @@ def validation(settings: DataSettings) -> Encounters:
 def read(settings: DataSettings, result: TrainingResult) -> Sources:
     """Read everything that a version of this training is made of.
 
-    Nothing of it comes from CleanData, which may have been replaced since. Raises RegistryError where RawData is
-    no longer what the training saw.
+    Nothing of it comes from CleanData, which may have been replaced since. Raises RegistryError where RawData
+    is no longer what the training saw.
     """
     seen = {split: _processed(result, split) for split in Split}
     encoding = load_encoding(settings, result)

@@ -1,0 +1,44 @@
+"""The scikit-learn pipeline of a version: as a notebook opens it."""
+
+import zipfile
+from pathlib import Path
+
+import mlflow.sklearn
+import numpy as np
+import skops.io
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from readmission_data.registry import parity, pipeline
+
+from .conftest import Sample
+
+
+def test_it_takes_the_encounters_frame(sample: Sample, models: dict, candidate: str, folder: Path) -> None:
+    folder.mkdir()
+    pipeline.save(pipeline.assemble(sample.encoding, models[candidate]), folder)
+    opened = mlflow.sklearn.load_model(str(folder / pipeline.FOLDER))
+    np.testing.assert_array_equal(
+        opened.predict_proba(sample.test)[:, 1],
+        parity.risk(sample.encoding, models[candidate], sample.test),
+    )
+    check_is_fitted(opened)
+    assert opened[0].get_feature_names_out().tolist() == list(sample.encoding.names)
+    assert opened[0].encoding.keys == sample.encoding.keys
+
+
+def test_it_holds_no_pickle(sample: Sample, models: dict, folder: Path) -> None:
+    folder.mkdir()
+    pipeline.save(pipeline.assemble(sample.encoding, models["random_forest"]), folder)
+    path = folder / pipeline.FOLDER / "model.skops"
+    untrusted = skops.io.get_untrusted_types(file=path)
+    assert set(untrusted) <= set(pipeline.TRUSTED)
+    names = zipfile.ZipFile(path).namelist()
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
+
+
+def test_it_can_be_cloned(sample: Sample) -> None:
+    encoder = pipeline.FeatureEncoder.of(sample.encoding)
+    np.testing.assert_array_equal(
+        clone(encoder).fit(sample.train).transform(sample.test), sample.encoding.transform(sample.test)
+    )
