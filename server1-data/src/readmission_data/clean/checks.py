@@ -1,7 +1,7 @@
 """What the frames between the tasks must look like."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Hashable, Sequence
+from typing import Any, Final
 
 import pandas as pd
 import pandera.pandas as pa
@@ -37,7 +37,8 @@ def _icd9() -> pa.Check:
 
 def _encounter_column(column: Column, levels: Sequence[str]) -> pa.Column:
     if column.kind in {Kind.IDENTIFIER, Kind.INTEGER}:
-        return pa.Column("int64", pa.Check.in_range(column.minimum, column.maximum))
+        bounds = pa.Check.in_range(column.minimum, column.maximum)
+        return pa.Column("int64", bounds, unique=column.name == "encounter_id")
     check = _icd9() if column.kind is Kind.ICD9 else _known(levels)
     return pa.Column(checks=check, nullable=column.missing)
 
@@ -50,7 +51,6 @@ def _encounters(*, in_cohort: bool) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {column.name: _encounter_column(column, levels[column.name]) for column in COLUMNS},
         checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
-        unique=["encounter_id"],
         strict=True,
     )
 
@@ -79,9 +79,18 @@ def check(schema: pa.DataFrameSchema, frame: pd.DataFrame, what: str) -> None:
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        cases = errors.failure_cases[["column", "check"]].drop_duplicates().fillna("the frame")
-        found = "; ".join(f"{case.column} fails {case.check}" for case in cases.itertuples())
+        cases = errors.failure_cases.drop_duplicates(["column", "check"])
+        found = "; ".join(_complaint(case) for case in cases.to_dict("records"))
         raise CheckError(f"{what}: {found}") from None
+
+
+def _complaint(case: dict[Hashable, Any]) -> str:
+    # Where a column is missing or unknown, its name is all the case there is.
+    if case["check"] == "column_in_dataframe":
+        return f"column {case['failure_case']} is missing"
+    if case["check"] == "column_in_schema":
+        return f"column {case['failure_case']} is unknown"
+    return f"{case['column'] or 'the frame'} fails {case['check']}"
 
 
 def check_patients_apart(splits: dict[str, pd.DataFrame]) -> None:

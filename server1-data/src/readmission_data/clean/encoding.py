@@ -31,8 +31,6 @@ of them adds up. Integer features are multiples of 1 and may reach 2**24; fitted
 (1e-6, far below their standard error) and may reach 16.
 """
 
-FRAME_COLUMNS: Final = ("feature", "source", "level", "value")
-
 _EXACT_STEPS: Final = 2.0**24
 _CHUNK_ROWS: Final = 65_536
 _COLUMN_ORDER: Final = {name: position for position, name in enumerate(BY_NAME)}
@@ -208,20 +206,23 @@ class Encoding:
         weight. A key's row without a level is what an unknown level adds (0 if there is none); its rows with
         one are the levels that add something else.
         """
-        parts = [pd.DataFrame({name: [] for name in FRAME_COLUMNS[:3]}, dtype="str").assign(value=0.0)]
-        for position, feature in enumerate(self.names):
-            for field, weight in zip(self.numeric, self.weights[:, position].tolist(), strict=True):
-                if weight:
-                    parts.append(_rows(feature, field, [None], [weight]))
-            for key, levels, table in zip(self.keys, self.levels, self.tables, strict=True):
-                column = table[:, position].astype(float)
-                telling = np.flatnonzero(column != column[-1]).tolist()
-                if column[-1]:
-                    parts.append(_rows(feature, str(key), [None], [column[-1]]))
-                parts.append(
-                    _rows(feature, str(key), [levels[row] for row in telling], column[telling].tolist())
-                )
-        return pd.concat(parts, ignore_index=True)
+        rows: list[tuple[int, str, str | None, float]] = []
+        for field, weight in zip(self.numeric, self.weights, strict=True):
+            rows += _cells(field, [None], weight[np.newaxis], np.float32(0))
+        for key, levels, table in zip(self.keys, self.levels, self.tables, strict=True):
+            rows += _cells(str(key), [None], table[-1:], np.float32(0))
+            rows += _cells(str(key), levels, table[:-1], table[-1])
+        # Stable: within a feature they stay as they are, by source, the unknown level first.
+        rows.sort(key=lambda row: row[0])
+        positions, sources, levels_of_rows, values = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return pd.DataFrame(
+            {
+                "feature": pd.array([self.names[position] for position in positions], dtype="str"),
+                "source": pd.array(sources, dtype="str"),
+                "level": pd.array(levels_of_rows, dtype="str"),
+                "value": np.array(values, dtype=float),
+            }
+        )
 
     @classmethod
     def from_frame(cls, features: Sequence[Feature], frame: pd.DataFrame) -> Self:
@@ -247,7 +248,13 @@ class Encoding:
         return cls.build(features, weights, tables)
 
 
-def _rows(feature: str, source: str, levels: Sequence[str | None], values: Sequence[float]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"feature": feature, "source": source, "level": pd.array(levels, dtype="str"), "value": values}
-    )
+def _cells(
+    source: str, levels: Sequence[str | None], table: Float32Array, silent: Float32Array | np.float32
+) -> list[tuple[int, str, str | None, float]]:
+    """Return position, source, level and value of a table's cells that differ from the silent row."""
+    rows, positions = np.nonzero(table != silent)
+    values = table[rows, positions].astype(float)
+    return [
+        (position, source, levels[row], value)
+        for row, position, value in zip(rows.tolist(), positions.tolist(), values.tolist(), strict=True)
+    ]

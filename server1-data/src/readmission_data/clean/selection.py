@@ -26,7 +26,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "max_bin": 63,
     "num_threads": 1,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,
     "verbose": -1,
 }
 

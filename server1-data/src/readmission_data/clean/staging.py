@@ -1,5 +1,6 @@
 """What the tasks of one run hand to each other: Parquet files in a folder of the run's own."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,14 +17,17 @@ from readmission_data.errors import ReadmissionDataError
 KEPT_SECONDS: Final = 24 * 60 * 60
 """How long the files of a run stay for its tasks to be run again; they hold patients' data."""
 
+_READABLE: Final = 80
+
 
 class StagingError(ReadmissionDataError):
     """A file that an earlier task should have left is not there."""
 
 
 def folder(root: Path, run_id: str) -> Path:
-    """Return the folder of a run; a scheduler's run id may hold what no path should."""
-    return root / re.sub(r"[^\w.+-]", "_", run_id)
+    """Return the folder of a run, one for each run id; a scheduler's may hold what no path should."""
+    readable = re.sub(r"[^\w+-]", "_", run_id)[:_READABLE]
+    return root / f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
 def remove_old(root: Path) -> None:

@@ -1,0 +1,18 @@
+import pandas as pd
+
+from readmission_data.clean import cohort
+
+
+def test_discharges_to_death_or_hospice_leave():
+    codes = [str(code) for code in range(1, 31)]
+    frame = pd.DataFrame({"discharge_disposition_id": codes})
+    left_out = {code for code, kept in zip(codes, cohort.keep(frame), strict=True) if not kept}
+    assert left_out == {"11", "13", "14", "19", "20", "21"}
+    as_category = frame.astype("category")
+    assert (cohort.keep(as_category) == cohort.keep(frame)).all()
+
+
+def test_only_a_return_within_thirty_days_is_positive():
+    frame = pd.DataFrame({"readmitted": ["NO", "<30", ">30"]})
+    assert cohort.label(frame).tolist() == [0, 1, 0]
+    assert cohort.readmitted_ever(frame).tolist() == [0, 1, 1]
