@@ -15,46 +15,54 @@ class DataSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="READMISSION_", env_ignore_empty=True, frozen=True)
 
-    dataset: str | None = Field(None, description="Path or URL of the data set, a zip or a csv")
+    dataset: str | None = Field(default=None, description="Path or URL of the data set, a zip or a csv")
     dataset_sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 that the CSV must have, whatever its origin"
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 that the CSV must have, whatever its origin",
     )
     allow_synthetic: bool = Field(
         default=False, description="Fall back to a generated sample where no data set is to be had"
     )
-    cache_dir: Path = Field(Path(".cache"), description="Folder for what is downloaded or generated")
+    cache_dir: Path = Field(default=Path(".cache"), description="Folder for what is downloaded or generated")
 
-    source: Literal["file", "feed"] = Field("file", description="Where batches come from")
-    feed_url: str | None = Field(None, description="Address of the HTTP feed, where source is `feed`")
-    feed_token: SecretStr | None = Field(None, description="Token that the feed asks for")
+    source: Literal["file", "feed"] = Field(default="file", description="Where batches come from")
+    feed_url: str | None = Field(default=None, description="Address of the HTTP feed, where source is `feed`")
+    feed_token: SecretStr | None = Field(default=None, description="Token that the feed asks for")
 
-    raw_url: SecretStr = Field(SecretStr("sqlite:///.demo/raw.db"), description="SQLAlchemy URL of RawData")
-    clean_url: SecretStr = Field(
-        SecretStr("sqlite:///.demo/clean.db"), description="SQLAlchemy URL of CleanData"
+    raw_url: SecretStr = Field(
+        default=SecretStr("sqlite:///.demo/raw.db"), description="SQLAlchemy URL of RawData"
     )
-    staging_dir: Path = Field(Path(".demo/staging"), description="Folder that the tasks of one DAG run share")
+    clean_url: SecretStr = Field(
+        default=SecretStr("sqlite:///.demo/clean.db"), description="SQLAlchemy URL of CleanData"
+    )
+    staging_dir: Path = Field(
+        default=Path(".demo/staging"), description="Folder that the tasks of one DAG run share"
+    )
 
-    batch_size: int = Field(15_000, gt=0, description="Train rows that one load brings")
+    batch_size: int = Field(default=15_000, gt=0, description="Train rows that one load brings")
     all_batches: bool = Field(default=False, description="Let one run of the load DAG bring the whole source")
     split_salt: str = Field(
-        "readmission-1", min_length=1, description="Salt of the split's hash; never change it"
+        default="readmission-1", min_length=1, description="Salt of the split's hash; never change it"
     )
 
     flagged_fraction: float = Field(
-        0.10, gt=0, lt=1, description="Share of validation risk above the threshold"
+        default=0.10, gt=0, lt=1, description="Share of validation risk above the threshold"
     )
     threshold: float | None = Field(
-        None, gt=0, lt=1, description="A threshold that overrides flagged_fraction"
+        default=None, gt=0, lt=1, description="A threshold that overrides flagged_fraction"
     )
-    search_trials: int = Field(4, ge=1, description="Settings tried for each candidate")
-    candidates: tuple[str, ...] = Field((), description="Candidates to train, as a JSON list; empty: all")
-    bootstrap_samples: int = Field(1_000, ge=100, description="Resamples behind an interval")
-    seed: int = Field(20140101, description="Seed of everything drawn at random")
+    search_trials: int = Field(default=4, ge=1, description="Settings tried for each candidate")
+    candidates: tuple[str, ...] = Field(
+        default=(), description="Candidates to train, as a JSON list; empty: all"
+    )
+    bootstrap_samples: int = Field(default=1_000, ge=100, description="Resamples behind an interval")
+    seed: int = Field(default=20140101, description="Seed of everything drawn at random")
 
-    tracking_uri: str = Field("sqlite:///.demo/mlflow.db", description="MLflow tracking server")
+    tracking_uri: str = Field(default="sqlite:///.demo/mlflow.db", description="MLflow tracking server")
     quality_report: Path | None = Field(
-        None, description="Figures of the cross-validation script, printed in the model card"
+        default=None, description="Figures of the cross-validation script, printed in the model card"
     )
     git_commit: str | None = Field(
-        None, description="Commit of this code, where no checkout is at hand to ask"
+        default=None, description="Commit of this code, where no checkout is at hand to ask"
     )
