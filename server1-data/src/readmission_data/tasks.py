@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from readmission_data import pipeline_metrics
 from readmission_data.clean import tasks as clean_tasks
 from readmission_data.clean.tasks import Stage
 from readmission_data.raw import load
@@ -20,7 +21,9 @@ _LOG = logging.getLogger(__name__)
 def load_batches(*, everything: bool) -> dict[str, Any]:
     """Load the next batch, or all there are; skips the task where the source has nothing new."""
     settings = DataSettings()
-    results = load.load_all(settings) if everything or settings.all_batches else [load.load_next(settings)]
+    whole = everything or settings.all_batches
+    results = list(load.load_all(settings)) if whole else [load.load_next(settings)]
+    pipeline_metrics.report_raw(settings, exhausted=results[-1].exhausted)
     loaded = [result for result in results if result.batch is not None]
     if not loaded:
         raise AirflowSkipException("the source has nothing new")
@@ -46,7 +49,10 @@ def select_features(stage: dict[str, Any]) -> dict[str, Any]:
 
 def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
     """Task 4 of `preprocess_incremental`: the processed tables, all at once."""
-    return dataclasses.asdict(clean_tasks.save(DataSettings(), Stage(**stage)))
+    settings = DataSettings()
+    saved = clean_tasks.save(settings, Stage(**stage))
+    pipeline_metrics.report_processed(settings)
+    return dataclasses.asdict(saved)
 
 
 def train_candidates() -> dict[str, Any]:
