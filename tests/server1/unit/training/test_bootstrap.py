@@ -56,7 +56,9 @@ def test_about_ninety_five_of_a_hundred_intervals_cover_the_truth():
     covered = 0
     for seed in range(300):
         labels, scores = drawn(rng, 240)
-        interval = intervals(labels, scores, threshold=0, samples=200, seed=seed, names=["roc_auc"])["roc_auc"]
+        interval = intervals(labels, scores, threshold=0, samples=200, seed=seed, names=["roc_auc"])[
+            "roc_auc"
+        ]
         covered += interval.low <= truth <= interval.high
     # Three standard errors of 300 draws around 0.95, and a little for 200 resamples.
     assert 0.90 <= covered / 300 <= 0.985
