@@ -1,0 +1,62 @@
+"""Runs a command in a process that dies before its n-th word to MLflow."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from typing import Any
+
+CHANGES = (
+    "create_logged_model",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "delete_logged_model",
+    "create_registered_model",
+    "create_model_version",
+    "set_model_version_tag",
+    "set_registered_model_tag",
+    "delete_registered_model_tag",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+)
+"""The methods of MLflow's client that change anything."""
+
+DIED = 9
+
+# One process imports the heavy modules, and every victim is forked from it: nobody inherits an open database.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["support.dying", "readmission_data.registry.register"])
+
+
+def _die_before(step: int) -> None:
+    from mlflow import MlflowClient
+
+    done = 0
+
+    def dying(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == step:
+                # As kill -9 does: no handler runs, nothing is flushed or rolled back by us.
+                os._exit(DIED)
+            return method(*arguments, **named)
+
+        return call
+
+    for name in CHANGES:
+        setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
+
+
+def _victim(step: int, command: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    _die_before(step)
+    command(*arguments)
+
+
+def died(step: int, command: Callable[..., object], *arguments: object) -> bool:
+    """Run a command and tell whether it died before its n-th change; False where it has fewer and ended well."""
+    process = _context.Process(target=_victim, args=(step, command, arguments))
+    process.start()
+    process.join(timeout=120)
+    if process.exitcode not in (0, DIED):
+        raise AssertionError(f"the command failed with exit code {process.exitcode} at step {step}")
+    return process.exitcode == DIED
