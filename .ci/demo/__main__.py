@@ -52,8 +52,8 @@ def main() -> int:
         processes = Processes(state / "logs")
         try:
             Demo(state, processes).run(once=arguments.once)
-        except DemoError as error:
-            CONSOLE.print(f"[red]demo:[/] {error}")
+        except (DemoError, httpx.HTTPError) as error:
+            CONSOLE.print(f"[red]demo:[/] {error}; the logs are in {processes.logs}")
             return 1
         except KeyboardInterrupt:
             CONSOLE.print("demo: stopped; `make demo` goes on from here.")
@@ -153,7 +153,7 @@ class Demo:
         api = airflow_here.Api(self.urls["airflow"])
         self.processes.wait_until(lambda: api.parsed(airflow_here.DAGS), "the DAG processor")
         if broken := api.import_errors():
-            raise DemoError(f"Airflow cannot read {', '.join(broken)}: see {self.processes.logs}")
+            raise DemoError(f"Airflow cannot read {', '.join(broken)}")
         self.say(f"Airflow answers at {self.urls['airflow']}")
         for dag in reversed(airflow_here.DAGS):
             api.unpause(dag)

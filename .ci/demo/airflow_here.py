@@ -1,12 +1,15 @@
 """Airflow on this machine: its settings, its processes, and its REST API as the demo uses it."""
 
 import secrets
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import tenacity
 
 from processes import Processes, answers
 
@@ -19,7 +22,8 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     return {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        # Several processes write to it: each waits for its turn instead of failing.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "2",
@@ -44,6 +48,9 @@ def _kept_secret(path: Path) -> str:
 def start(processes: Processes, airflow: Path, env: dict[str, str], port: int, cwd: Path) -> None:
     """Migrate the metadata and start the API server, the scheduler and the DAG processor."""
     processes.run("airflow-migrate", [airflow, "db", "migrate"], env, cwd)
+    with closing(sqlite3.connect(Path(env["AIRFLOW_HOME"]) / "airflow.db")) as database:
+        # The file remembers it: readers and the writer no longer wait for each other.
+        database.execute("PRAGMA journal_mode = WAL")
     processes.start(
         "airflow-api-server",
         [airflow, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
@@ -63,6 +70,13 @@ class Api:
 
     url: str
 
+    # A busy machine answers late or not at all; each of these calls can be made again.
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(httpx.HTTPError),
+        stop=tenacity.stop_after_attempt(6),
+        wait=tenacity.wait_fixed(2),
+        reraise=True,
+    )
     def _call(
         self,
         method: str,

@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 
 
 class DemoError(Exception):
@@ -42,7 +43,7 @@ class Processes:
         return self.logs / f"{name}.log"
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
-        """Start `command` in a session of its own, so that all it starts can be stopped with it."""
+        """Start `command` in a session of its own, so that Ctrl-C reaches the demo alone."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.log_of(name).open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -59,13 +60,13 @@ class Processes:
         """Run `command` to its end; raises `DemoError` where it fails."""
         self.start(name, command, env, cwd)
         if self.running.pop(name).wait() != 0:
-            raise DemoError(f"{name} failed: see {self.log_of(name)}")
+            raise DemoError(f"{name} failed")
 
     def check(self) -> None:
         """Raise `DemoError` where a process has ended by itself."""
         for name, process in self.running.items():
             if (code := process.poll()) is not None:
-                raise DemoError(f"{name} ended with code {code}: see {self.log_of(name)}")
+                raise DemoError(f"{name} ended with code {code}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 180) -> None:
         """Wait until `ready` says so while all processes live; `timeout` in seconds."""
@@ -73,31 +74,33 @@ class Processes:
         while not ready():
             self.check()
             if time.monotonic() > end:
-                raise DemoError(f"{what} did not answer within {timeout:.0f} seconds: see {self.logs}")
+                raise DemoError(f"{what} did not answer within {timeout:.0f} seconds")
             time.sleep(0.3)
 
     def stop(self) -> None:
         """Stop all, the last started first; what does not end within 15 seconds is killed."""
-        processes = list(self.running.values())[::-1]
-        for process in processes:
-            _signal_session(process, signal.SIGTERM)
-        end = time.monotonic() + 15
-        for process in processes:
-            try:
-                process.wait(max(0.1, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                print(f"demo: killing process {process.pid}, which did not end", file=sys.stderr)
-            # Also what the process left behind in its session.
-            _signal_session(process, signal.SIGKILL)
-            process.wait()
+        started = [psutil.Process(process.pid) for process in reversed(self.running.values())]
+        # Airflow's workers leave their parent's process group: they are found by their parents.
+        everything = [*started, *(child for process in started for child in _children(process))]
+        for process in started:
+            _tell(process, signal.SIGTERM)
+        _, alive = psutil.wait_procs(everything, timeout=15)
+        for process in alive:
+            _tell(process, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=5)
         self.running.clear()
 
 
-def _signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+        return list(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _tell(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def answers(url: str) -> bool:
