@@ -23,8 +23,6 @@ Source: `IDS_mapping.csv`; left out as in Strack et al. 2014, section 2.2.
 EARLY: Final = "<30"
 """The level of `readmitted` that the model predicts: back within 30 days of discharge."""
 
-NEVER: Final = "NO"
-
 
 def keep(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask [n] of the encounters that belong to the cohort."""
@@ -35,8 +33,3 @@ def keep(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
 def label(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
     """Return the target [n]: 1 where the patient was readmitted within 30 days, else 0."""
     return (frame[TARGET] == EARLY).to_numpy(dtype=bool).astype(np.int8)
-
-
-def readmitted_ever(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
-    """Return [n]: 1 where the patient was readmitted at any time, else 0."""
-    return (frame[TARGET] != NEVER).to_numpy(dtype=bool).astype(np.int8)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import TargetEncoder
 from readmission_data.clean import cohort, features
 from readmission_data.clean.encoding import STEP, Encoding, Feature, FeatureKind, Float32Array
 from readmission_data.clean.keys import CROSS, Coded, Codes, Key
-from readmission_data.clean.rates import RATES, Rate, Target
+from readmission_data.clean.rates import RATES, Rate
 
 FOLDS: Final = 5
 
@@ -31,20 +31,15 @@ def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
     patients = train["patient_nbr"].to_numpy()
     folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(patients, groups=patients))
     levels, codes = _levels(train, [rate.key for rate in RATES])
-    labels = {Target.EARLY: cohort.label(train), Target.EVER: cohort.readmitted_ever(train)}
+    label = cohort.label(train)
     definitions = features.by_rule()
     crossed = np.empty((len(train), len(RATES)), dtype=np.float32)
-    # One encoder for all rates of the same target and smoothing.
-    alike = sorted({(rate.target, rate.smoothing) for rate in RATES})
     fitted: dict[int, features.Definition] = {}
-    for target, smoothing in alike:
-        positions = [
-            position
-            for position, rate in enumerate(RATES)
-            if (rate.target, rate.smoothing) == (target, smoothing)
-        ]
+    # One encoder for all rates of the same smoothing.
+    for smoothing in sorted({rate.smoothing for rate in RATES}):
+        positions = [position for position, rate in enumerate(RATES) if rate.smoothing == smoothing]
         encoder = TargetEncoder(target_type="binary", smooth=smoothing, cv=folds)
-        crossed[:, positions] = _on_grid(encoder.fit_transform(codes[:, positions], labels[target]))
+        crossed[:, positions] = _on_grid(encoder.fit_transform(codes[:, positions], label))
         overall = float(_on_grid(np.asarray(encoder.target_mean_)))
         for position, values in zip(positions, encoder.encodings_, strict=True):
             rates = dict(zip(levels[position], _on_grid(values).tolist(), strict=True))

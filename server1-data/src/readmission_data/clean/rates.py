@@ -2,38 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from readmission_data.clean.features import DIAGNOSES
 from readmission_data.clean.keys import Form, Key, Part
 
 
-class Target(StrEnum):
-    """What is counted in a level."""
-
-    EARLY = "early"
-    """Readmitted within 30 days, the label."""
-    EVER = "ever"
-    """Readmitted at all: four times as many cases, so the rate of a rare level is surer."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A feature: the share of a target among the encounters of a key's level.
+    """A feature: the share of early readmissions among the encounters of a key's level.
 
     `smoothing` is how many encounters of the overall rate are mixed into the level's own.
     """
 
     key: Key
-    target: Target
     smoothing: float
 
     @property
     def name(self) -> str:
         """The feature's name; a column of a database, so at most 64 characters."""
         said = "_by_".join(_NICKNAMES.get(str(part), str(part).replace(":", "_")) for part in self.key.parts)
-        return f"{said}_rate" if self.target is Target.EARLY else f"{said}_{self.target}_rate"
+        return f"{said}_rate"
 
 
 _NICKNAMES: Final = {
@@ -88,11 +77,9 @@ def _rates() -> Iterator[Rate]:
     }
     single = [Key((Part(field),)) for field in _SINGLE]
     for key in (*single, *diagnoses[Form.VALUE], *diagnoses[Form.STEM], *diagnoses[Form.GROUP]):
-        yield Rate(key, Target.EARLY, _SINGLE_SMOOTHING)
-    for key in (*single, *diagnoses[Form.VALUE], *diagnoses[Form.STEM]):
-        yield Rate(key, Target.EVER, _SINGLE_SMOOTHING)
+        yield Rate(key, _SINGLE_SMOOTHING)
     for crossed in _CROSSED_WITH_DISCHARGE:
-        yield Rate(Key.parse(f"discharge_disposition_id*{crossed}"), Target.EARLY, _CROSS_SMOOTHING)
+        yield Rate(Key.parse(f"discharge_disposition_id*{crossed}"), _CROSS_SMOOTHING)
 
 
 RATES: Final = tuple(_rates())

@@ -46,7 +46,7 @@ def select(
     that each leave out a fifth of the patients: a feature that only helps with some patients' luck does not
     stand up in all of them. Rates come cross-fitted, so a field of many levels has no head start. In
     patient-grouped cross-validation the 50 cost less than 0.002 of ROC AUC against all features
-    (`quality/selection_cost.py` measures it). The same input gives the same choice, on one thread.
+    (`quality/cross_validation.py` measures it). The same input gives the same choice, on one thread.
     """
     settings = _SETTINGS | {"seed": seed}
     dataset = lgb.Dataset(matrix, label, feature_name=list(names), params=settings, free_raw_data=False)

@@ -92,7 +92,7 @@ CANDIDATES: Final[dict[str, Candidate]] = {
         _lightgbm,
         first={
             "learning_rate": 0.03,
-            "n_estimators": 400,
+            "n_estimators": 300,
             "num_leaves": 20,
             "min_child_samples": 150,
             "reg_lambda": 10.0,

@@ -15,4 +15,3 @@ def test_discharges_to_death_or_hospice_leave():
 def test_only_a_return_within_thirty_days_is_positive():
     frame = pd.DataFrame({"readmitted": ["NO", "<30", ">30"]})
     assert cohort.label(frame).tolist() == [0, 1, 0]
-    assert cohort.readmitted_ever(frame).tolist() == [0, 1, 1]

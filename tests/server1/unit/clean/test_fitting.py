@@ -31,11 +31,6 @@ def test_a_rate_is_the_levels_mean_pulled_towards_the_overall_one(fitted, train)
     found = encoding.transform(train)[:, encoding.names.index("payer_rate")]
     np.testing.assert_allclose(found, expected, atol=STEP)
 
-    ever = pd.Series(cohort.readmitted_ever(train))
-    expected = payer.map((ever.groupby(payer).sum() + 30 * ever.mean()) / (counts + 30))
-    found = encoding.transform(train)[:, encoding.names.index("payer_ever_rate")]
-    np.testing.assert_allclose(found, expected, atol=STEP)
-
 
 def test_an_unknown_level_gets_the_overall_rate(fitted, train):
     encoding, _ = fitted
