@@ -6,6 +6,7 @@ import streamlit as st
 
 from readmission_ui import timeline
 from readmission_ui.api_client import ApiClient
+from readmission_ui.errors import ApiAwayError
 from readmission_ui.page import Seen, look
 from readmission_ui.settings import Language, UISettings
 from readmission_ui.texts import LANGUAGES, NAMES, Texts
@@ -79,8 +80,10 @@ def draw_synthetic_banner(texts: Texts) -> None:
 def _state(seen: Seen, texts: Texts) -> tuple[str, str, str]:
     """Return the state's words, colour and icon."""
     health = seen.health
-    if health is None:
+    if isinstance(seen.error, ApiAwayError):
         return texts("state.away"), "red", ":material/cloud_off:"
+    if health is None:
+        return texts("state.strange"), "red", ":material/question_mark:"
     if not health.ready:
         return texts("state.no_model"), "red", ":material/do_not_disturb_on:"
     said = [texts("state.ready"), texts("state.model", version=health.version)]

@@ -42,6 +42,8 @@ def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
     if field is None:
         # Only problems that name no field of the model come without one, and their sentences need no more.
         return texts(code, field=problem.field)
+    if problem.code == "wrong_type" and field.numeric:
+        code = "problem.not_a_number"
     return texts(
         code,
         field=field.title(texts.language),

@@ -1,0 +1,110 @@
+"""Reading and writing files of patients."""
+
+import csv
+from io import StringIO
+
+import pytest
+
+from readmission_ui import patients_csv
+from readmission_ui.answers import ScoredRow
+from readmission_ui.errors import FileRefusedError
+from readmission_ui.patients_csv import PatientsFile
+from readmission_ui.schema import Schema
+from readmission_ui.scoring import Result, Scored
+
+HEADER = ("name", "age")
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_cells():
+    file = patients_csv.read("\N{ZERO WIDTH NO-BREAK SPACE}race,age\r\n\r\nAsian,4\r\n,\r\n".encode())
+    assert file == PatientsFile(("race", "age"), (("Asian", "4"),))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_delimiter_is_found_in_the_header(delimiter: str):
+    text = f'race{delimiter}age\n"a{delimiter}b"{delimiter}4\n'
+    assert patients_csv.read(text.encode()).rows == ((f"a{delimiter}b", "4"),)
+
+
+def test_a_cell_may_span_lines():
+    assert patients_csv.read(b'note,age\n"two\nlines",4\n').rows == (("two\nlines", "4"),)
+
+
+def test_a_binary_file_is_refused():
+    with pytest.raises(FileRefusedError) as refused:
+        patients_csv.read(b"PK\x03\x04\x00")
+    assert refused.value.key == "batch.not_text"
+
+
+@pytest.mark.parametrize("count", [1, 50, 51, 500, 30_000, 500_000])
+def test_steps_hold_every_row_once_and_are_neither_tiny_nor_huge(count: int):
+    file = PatientsFile(("row",), tuple((str(row),) for row in range(count)))
+    steps = list(file.steps())
+    assert [before for before, _ in steps] == [
+        sum(len(rows) for _, rows in steps[:index]) for index in range(len(steps))
+    ]
+    assert tuple(row for _, rows in steps for row in rows) == file.rows
+    assert max(len(rows) for _, rows in steps) <= 2_000
+
+
+def test_the_template_names_the_fields_and_shows_the_examples():
+    schema = Schema.parse(
+        {
+            "schema_version": "1.0",
+            "fields": [{"name": "age", "kind": "integer"}, {"name": "race", "kind": "category"}],
+            "threshold": 0.2,
+            "examples": [{"name": {"en": "One"}, "patient": {"race": "Asian", "age": 4}}],
+        }
+    )
+    assert patients_csv.template(schema) == b"age,race\r\n4,Asian\r\n"
+
+
+def result(*, synthetic: bool, header: tuple[str, ...] = HEADER) -> Result:
+    answers = [
+        ScoredRow.model_validate({"row": 1, "probability": "0.25", "class": "1", "error": "", "code": ""}),
+        ScoredRow.model_validate(
+            {"row": 2, "probability": "", "class": "", "error": "age: too old", "code": "out_of_range"}
+        ),
+    ]
+    cells = [("Ann", "4", "x", "y", "z")[: len(header)], ("Bo", "400")]
+    rows = [
+        Scored(number, row, answer, "7", 0.2)
+        for number, (row, answer) in enumerate(zip(cells, answers, strict=True), 1)
+    ]
+    return Result("ward.csv", header, tuple(rows), synthetic)
+
+
+def read(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(content.decode())))
+
+
+def test_the_result_stands_beside_each_row():
+    first, second = read(result(synthetic=False).to_csv())
+    assert first == {
+        "name": "Ann",
+        "age": "4",
+        "probability": "0.25",
+        "class": "1",
+        "threshold": "0.2",
+        "model_version": "7",
+        "error": "",
+    }
+    assert (second["probability"], second["class"], second["error"]) == ("", "", "age: too old")
+
+
+def test_a_synthetic_result_says_so_in_every_row():
+    assert {row["warning"] for row in read(result(synthetic=True).to_csv())} == {
+        "SYNTHETIC MODEL: NOT A REAL RISK"
+    }
+
+
+def test_refused_rows_can_be_mended_and_sent_again():
+    again = result(synthetic=False).refused_to_csv()
+    assert read(again) == [{"name": "Bo", "age": "400", "error": "age: too old"}]
+    assert patients_csv.read(again).header == (*HEADER, "error")
+
+
+def test_answers_of_an_earlier_upload_are_replaced():
+    first, _ = read(result(synthetic=False, header=(*HEADER, "probability", "error")).to_csv())
+    assert list(first) == [*HEADER, "probability", "class", "threshold", "model_version", "error"]
+    assert first["probability"] == "0.25"
