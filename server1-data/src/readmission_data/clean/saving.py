@@ -67,5 +67,9 @@ def _drop_leftovers(connection: sa.Connection) -> None:
 
 
 def _drop(connection: sa.Connection, names: Iterable[str]) -> None:
+    if connection.dialect.name == "mysql":
+        # One statement for all: each one waits for the disk.
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {', '.join(names)}")
+        return
     for name in names:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from readmission_data import bulk
 from readmission_data.clean.encoding import Encoding, Feature, FeatureKind
@@ -115,29 +116,30 @@ def _type(feature: Feature) -> sa.types.TypeEngine[Any]:
 
 
 def read_lineage(connection: sa.Connection) -> Lineage | None:
-    """Return where the processed tables came from; None where nothing was ever saved."""
-    if not sa.inspect(connection).has_table(LINEAGE):
+    """Return where the processed tables came from; None where nothing was ever saved.
+
+    It locks like `read_processed`: on MySQL it should be the first to read in its transaction.
+    """
+    if not _hold(connection):
         return None
     return Lineage.from_frame(bulk.read(connection, define(())[LINEAGE]).to_pandas())
 
 
 def read_processed(connection: sa.Connection) -> Processed:
-    """Read all processed tables, as one save left them, in the connection's transaction.
+    """Read all processed tables, as one save left them.
 
-    A save that comes in between waits (MySQL) or is not seen (SQLite). Raises ProcessedError where nothing
+    Give it a connection whose transaction has not read yet. A save that comes in between waits for the
+    transaction's end (MySQL) or is not seen (SQLite). Raises ProcessedError where nothing
     was ever saved.
     """
-    if not sa.inspect(connection).has_table(LINEAGE):
+    lineage = read_lineage(connection)
+    if lineage is None:
         raise ProcessedError("CleanData has no processed tables yet: run `preprocess` first")
-    _hold(connection)
     feature_info = _read_features(connection)
     features = read_features(feature_info)
     tables = define(features)
     frames = {split: _read_split(connection, tables[name]) for split, name in PROCESSED.items()}
     encoding = bulk.read(connection, tables[FEATURE_ENCODING]).to_pandas()
-    lineage = read_lineage(connection)
-    if lineage is None:
-        raise ProcessedError("the processed tables were removed while they were read")
     return Processed(
         train=frames[Split.TRAIN],
         validation=frames[Split.VALIDATION],
@@ -158,13 +160,21 @@ def read_features(feature_info: pd.DataFrame) -> list[Feature]:
     ]
 
 
-def _hold(connection: sa.Connection) -> None:
+def _hold(connection: sa.Connection) -> bool:
     """Touch all tables in one statement, so that MySQL lets none be renamed before the transaction ends.
 
-    Taken one by one, a save between two reads would give tables of two saves, or a deadlock.
+    Taken one by one, a save between two reads would give tables of two saves, or a deadlock; so this has to
+    be the transaction's first statement: even a look at the list of tables takes a lock. Returns whether the
+    tables are there.
     """
     touched = (sa.select(sa.literal(1)).select_from(sa.table(name)).where(sa.false()) for name in NAMES)
-    connection.execute(sa.union_all(*touched)).all()
+    try:
+        connection.execute(sa.union_all(*touched)).all()
+    except (OperationalError, ProgrammingError):
+        if set(NAMES) <= set(sa.inspect(connection).get_table_names()):
+            raise
+        return False
+    return True
 
 
 def _read_features(connection: sa.Connection) -> pd.DataFrame:

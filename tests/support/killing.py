@@ -1,0 +1,63 @@
+"""Runs a function in a process of its own that is killed half way."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+import sqlalchemy as sa
+
+# A child that forks from a server with all imports done starts in a hundredth of a second.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(
+    [
+        "readmission_data.clean.tasks",
+        "readmission_data.raw.load",
+        "pymysql",
+        "sqlalchemy.dialects.mysql.pymysql",
+    ]
+)
+_EVENTS = ("before_cursor_execute", "commit")
+
+
+def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start `function` in a process of its own; the caller kills it when it likes."""
+    process = _processes.Process(target=function, args=arguments)
+    process.start()
+    return process
+
+
+def start_and_die(statement: int, function: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start `function` in a process that is gone when it comes to a statement or commit, counted from 1."""
+    return start(_die_at, statement, function, *arguments)
+
+
+def _die_at(statement: int, function: Callable[..., object], *arguments: object) -> None:
+    left = iter(range(statement, 0, -1))
+
+    def count(*_given: object) -> None:
+        if next(left) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for event in _EVENTS:
+        sa.event.listen(sa.Engine, event, count)
+    function(*arguments)
+
+
+def count_statements(function: Callable[..., object], *arguments: object) -> int:
+    """Run `function` here and return how many statements and commits it takes."""
+    counted = 0
+
+    def count(*_given: object) -> None:
+        nonlocal counted
+        counted += 1
+
+    for event in _EVENTS:
+        sa.event.listen(sa.Engine, event, count)
+    try:
+        function(*arguments)
+    finally:
+        for event in _EVENTS:
+            sa.event.remove(sa.Engine, event, count)
+    return counted
