@@ -1,11 +1,31 @@
+"""What watches the system, and a system to watch."""
+
+import os
 import socket
+import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from server3.api.conftest import Versions
+from server3.api.support.service import Service
+from server3.api.support.tracking import CHECKOUT, MODEL, Registry, Tracking
 from server3.observability.support import programs
+from server3.observability.support.half_hour import live_through
+from server3.observability.support.prometheus import Prometheus, running
+from support import mysql
 
+MAKE_VERSIONS = CHECKOUT / "tests" / "server3" / "api" / "support" / "make_versions.py"
+BLACKBOX = programs.OBSERVABILITY / "blackbox" / "blackbox.yml"
+ALERTMANAGER = programs.OBSERVABILITY / "alertmanager" / "alertmanager.yml"
+NODE = ("--collector.cpu", "--collector.meminfo", "--collector.filesystem")
+AIRFLOW_HEALTH = Path(__file__).parent / "support" / "airflow_health.json"
 AIRFLOW_LINES = Path(__file__).parent / "support" / "airflow_lines.txt"
 """What a real Airflow 3.3.2 sent while it ran `load_raw_data` and `preprocess_incremental` on the sample:
 scheduler, DAG processor and tasks, each series at most twice."""
@@ -30,3 +50,101 @@ def airflow_lines() -> Callable[[int], None]:
 def statsd(tmp_path: Path) -> Iterator[tuple[str, int]]:
     with programs.statsd(tmp_path / "statsd") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server) -> Iterator[Prometheus]:
+    """Prometheus after half an hour of the whole system, time-compressed.
+
+    Real: the inference API, MLflow, MySQL, the exporters, Alertmanager. Airflow's part are lines and a health
+    answer recorded from a real one.
+    """
+    folder = tmp_path_factory.mktemp("watched")
+    with ExitStack() as stack:
+        tracking = Tracking(folder / "tracking")
+        making = subprocess.Popen(
+            [
+                CHECKOUT / ".venvs/data/bin/python", MAKE_VERSIONS, folder / "versions",
+                "one:1", "two:2", "--trees", "10",
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        stack.callback(tracking.stop)
+        tracking.start()
+        airflow, udp = stack.enter_context(programs.statsd(folder / "statsd"))
+        node = stack.enter_context(
+            programs.exporter("node-exporter", folder / "node", "--collector.disable-defaults", *NODE)
+        )
+        prober = stack.enter_context(
+            programs.exporter("blackbox-exporter", folder / "blackbox", f"--config.file={BLACKBOX}")
+        )
+        database = stack.enter_context(
+            programs.exporter("mysqld-exporter", folder / "mysqld", *mysql_login(folder, mysql_server))
+        )
+        manager = stack.enter_context(programs.alertmanager(folder / "alertmanager", ALERTMANAGER))
+        airflow_health = stack.enter_context(answering(AIRFLOW_HEALTH.read_bytes()))
+        assert making.wait(timeout=120) == 0
+        registry = Registry(tracking, MODEL)
+        registry.register(folder / "versions" / "one", "production")
+        registry.register(folder / "versions" / "two", "challenger")
+        service = stack.enter_context(
+            Service(
+                folder / "api",
+                registry,
+                prediction_log_url=f"sqlite:///{folder / 'log.db'}",
+                drift_minimum=100,
+                max_batches=1,
+                max_batch_queue=0,
+            )
+        ).start()
+        targets = {
+            "readmission-api": [{"targets": [f"127.0.0.1:{service.port}"]}],
+            "airflow": [{"targets": [airflow]}],
+            "mlflow": [{"targets": [f"{tracking.uri}/health"], "labels": {"prober": prober}}],
+            "airflow-api": [{"targets": [airflow_health], "labels": {"prober": prober}}],
+            "mysql": [{"targets": [database]}],
+            "node": [{"targets": [node]}],
+            "alertmanager": [{"targets": [manager]}],
+        }
+        prometheus = stack.enter_context(running(folder / "prometheus", targets))
+        prometheus.began = time.time()
+        exam = Versions(folder / "versions" / "one", folder, folder).exam(folder / "versions" / "one")
+        live_through(service, registry, [patient for patient, _ in exam], lambda: send(udp))
+        prometheus.ended = time.time()
+        yield prometheus
+
+
+def mysql_login(folder: Path, server: mysql.Server) -> list[str]:
+    """The options of mysqld_exporter for a user of its own.
+
+    The release that Debian has asks for SHOW SLAVE STATUS, which MySQL 8.4 took away.
+    """
+    url = sa.make_url(server.create_database("watched"))
+    login = folder / "exporter.cnf"
+    login.write_text(
+        f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\npassword={url.password}\n"
+    )
+    return [f"--config.my-cnf={login}", "--no-collect.slave_status"]
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Serve one recorded answer; gives its address."""
+
+    class Recorded(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Recorded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api/v2/monitor/health"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -3,9 +3,9 @@
 import json
 import subprocess
 import threading
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from server3.observability.support import files, programs
@@ -81,18 +81,15 @@ def alertmanager(tmp_path, webhook):
 
 def test_drift_calls_for_a_training_and_one_cause_is_one_message(alertmanager, webhook):
     def post(*alerts):
-        body = json.dumps([{"labels": alert} for alert in alerts]).encode()
-        request = urllib.request.Request(
-            f"http://{alertmanager}/api/v2/alerts", body, {"content-type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=5).close()
+        body = [{"labels": alert} for alert in alerts]
+        httpx.post(f"http://{alertmanager}/api/v2/alerts", json=body).raise_for_status()
 
     def state():
-        with urllib.request.urlopen(f"http://{alertmanager}/api/v2/alerts", timeout=5) as answer:
-            return {
-                (alert["labels"]["alertname"], alert["labels"].get("mountpoint")): alert["status"]["state"]
-                for alert in json.load(answer)
-            }
+        alerts = httpx.get(f"http://{alertmanager}/api/v2/alerts").json()
+        return {
+            (alert["labels"]["alertname"], alert["labels"].get("mountpoint")): alert["status"]["state"]
+            for alert in alerts
+        }
 
     post(
         {"alertname": "InputDrift", "severity": "warning", "action": "retrain", "field": "age"},
