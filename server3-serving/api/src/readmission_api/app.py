@@ -1,6 +1,7 @@
 """The app factory: settings in, ASGI application out. Nothing happens when this module is imported."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ from readmission_api.observers import Observers
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
 
+_SWITCH_SECONDS: Final = 0.0005
+_FIRST_SECONDS: Final = 5.0
 _WORKER_SECONDS: Final = 1.0
 
 
@@ -35,10 +38,15 @@ def create_app(settings: ApiSettings | None = None) -> Application:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # A thread that works in the background gives way to requests ten times as fast as by default.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         parts.observers.start()
         parts.instruments.forget_dead_workers()
+        # The first model, if it comes soon, is there before the first request.
+        first = asyncio.create_task(_look(parts))
+        await asyncio.wait({first}, timeout=_FIRST_SECONDS)
         background = [
-            asyncio.create_task(_follow_alias(parts)),
+            asyncio.create_task(_follow_alias(parts, first)),
             asyncio.create_task(asyncio.to_thread(parts.observers.update_quality)),
         ]
         try:
@@ -95,14 +103,19 @@ def _parts(settings: ApiSettings) -> Parts:
     )
 
 
-async def _follow_alias(parts: Parts) -> None:
+async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
     """Look at the alias, over and over."""
+    await first
     while True:
-        try:
-            await asyncio.to_thread(parts.store.refresh)
-        except Exception as error:  # noqa: BLE001 - the next look may go better; the model in memory serves on
-            log_crash(error)
         await _pause(parts)
+        await _look(parts)
+
+
+async def _look(parts: Parts) -> None:
+    try:
+        await asyncio.to_thread(parts.store.refresh)
+    except Exception as error:  # noqa: BLE001 - the next look may go better; the model in memory serves on
+        log_crash(error)
 
 
 async def _pause(parts: Parts) -> None:

@@ -121,6 +121,8 @@ class Observers:
             if self._shown:
                 instruments.model_info.labels(*self._shown).set(0)
             instruments.model_info.labels(*labels).set(1)
+            for bound, value in schema.test_roc_auc().items():
+                instruments.test_auc.labels(bound).set(value)
             self._shown = labels
         instruments.model_loaded.set(serving.since.timestamp())
         created = datetime.fromisoformat(schema.created).timestamp()

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import socket
 import sys
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -15,7 +17,6 @@ from readmission_api.settings import ApiSettings
 
 _APP: Final = "readmission_api.app:create_app"
 _BACKLOG: Final = 2048
-_SWITCH_SECONDS: Final = 0.0005
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -29,8 +30,9 @@ _LOGGING: Final[dict[str, Any]] = {
 
 def serve(settings: ApiSettings) -> None:
     """Serve until SIGTERM or SIGINT; requests that run then are answered first."""
+    # uvicorn raises the signal again once it has ended well.
+    signal.signal(signal.SIGTERM, _end)
     if settings.workers == 1:
-        tune_threads()
         uvicorn.Server(_config(settings)).run()
         return
     # Each worker counts for itself, in files that the one that is scraped adds up.
@@ -43,9 +45,8 @@ def serve(settings: ApiSettings) -> None:
     Multiprocess(config, sockets=[listening]).run()
 
 
-def tune_threads() -> None:
-    """Let a thread that works in the background give way to requests ten times as fast as by default."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
+def _end(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _config(settings: ApiSettings) -> uvicorn.Config:

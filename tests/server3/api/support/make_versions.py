@@ -1,20 +1,16 @@
 """Makes model versions as the contract describes them: runs in server 1's environment, as a subprocess.
 
-`make_versions.py folder OUT --seed N` writes the files of one version into OUT, with the encounters it was
-scored on and what scikit-learn says of them beside it. `make_versions.py register URI --seeds 1 2 3` logs
-and registers one version a seed in an MLflow server and prints their numbers.
+`make_versions.py OUT one:1 two:2:synthetic` writes the files of version one (seed 1) into OUT/one, with the
+encounters it was examined on and what scikit-learn said of them beside it in OUT/one.exam.csv.
 """
 
 import argparse
 import hashlib
 import json
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightgbm
-import mlflow
 import numpy as np
 import onnx
 import pandas as pd
@@ -303,57 +299,15 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def register(uri: str, folder: Path) -> str:
-    """Log the folder's files as one model version and return its number."""
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment("diabetes_readmission_training")
-    with mlflow.start_run(), tempfile.TemporaryDirectory() as place:
-        model = Path(place) / "model"
-        mlflow.onnx.save_model(
-            onnx.load(folder / "model.onnx"),
-            str(model),
-            pip_requirements=["onnxruntime"],
-            save_as_external_data=False,
-        )
-        for file in folder.iterdir():
-            (model / file.name).write_bytes(file.read_bytes())
-        client = mlflow.MlflowClient()
-        mlflow.log_artifacts(str(model), "model")
-        run = mlflow.active_run().info
-        try:
-            client.create_registered_model(MODEL)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        schema = json.loads((folder / "input_schema.json").read_bytes())
-        tags = {
-            "manifest_sha256": digest(folder / "manifest.json"),
-            "dataset": schema["dataset"]["kind"],
-            "schema_version": schema["schema_version"],
-            "threshold": str(schema["threshold"]),
-            "candidate": schema["candidate"],
-        }
-        version = client.create_model_version(MODEL, f"{run.artifact_uri}/model", run.run_id, tags=tags)
-        return version.version
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("folder")
-    one.add_argument("out", type=Path)
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--synthetic", action="store_true")
-    one.add_argument("--trees", type=int, default=100)
-    several = commands.add_parser("register")
-    several.add_argument("uri")
-    several.add_argument("folders", type=Path, nargs="+")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("versions", nargs="+", help="name:seed or name:seed:synthetic")
+    parser.add_argument("--trees", type=int, default=60)
     arguments = parser.parse_args()
-    if arguments.command == "folder":
-        write_version(arguments.out, arguments.seed, synthetic=arguments.synthetic, trees=arguments.trees)
-    else:
-        for folder in arguments.folders:
-            sys.stdout.write(f"{register(arguments.uri, folder)}\n")
+    for version in arguments.versions:
+        name, seed, *synthetic = version.split(":")
+        write_version(arguments.out / name, int(seed), synthetic=bool(synthetic), trees=arguments.trees)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from http import HTTPStatus
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from readmission_api.errors import PatientRefusedError, Problem, RefusedError
 from readmission_api.http import bodies, problems
 from readmission_api.http.csv_upload import read_header, score_lines, spool
-from readmission_api.http.parts import Parts
+from readmission_api.http.parts import Admission, Parts
 from readmission_api.predictor import json_text
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
@@ -48,10 +50,12 @@ async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Re
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
     bodies.check_length(request.scope["headers"], settings.max_batch_bytes)
+    parts.admission.check()
+    # A client that is slow to send holds no room.
+    body = await bodies.read_body(
+        request.receive, limit=settings.max_batch_bytes, timeout=settings.body_timeout_seconds
+    )
     async with parts.admission.enter():
-        body = await bodies.read_body(
-            request.receive, limit=settings.max_batch_bytes, timeout=settings.body_timeout_seconds
-        )
         patients = await asyncio.to_thread(split, body)
         if not 1 <= len(patients) <= settings.max_batch_rows:
             raise _invalid_batch(f"Send between 1 and {settings.max_batch_rows} patients.")
@@ -86,6 +90,7 @@ async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> R
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
     bodies.check_length(request.scope["headers"], settings.max_csv_bytes)
+    parts.admission.check()
     upload = await spool(
         bodies.stream_body(
             request.receive, limit=settings.max_csv_bytes, timeout=settings.body_timeout_seconds
@@ -93,6 +98,7 @@ async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> R
     )
     try:
         header = read_header(upload, predictor)
+        await parts.admission.acquire()
     except BaseException:
         upload.close()
         raise
@@ -103,7 +109,9 @@ async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> R
             while (step := await asyncio.to_thread(next, steps, None)) is not None:
                 yield step
 
-    return StreamingResponse(
+    return _AdmittedStream(
+        parts.admission,
+        settings.body_timeout_seconds,
         lines(),
         media_type="text/csv; charset=utf-8",
         headers={
@@ -114,11 +122,41 @@ async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> R
     )
 
 
+class _AdmittedStream(StreamingResponse):
+    """A streamed answer that gives its room back when it ends, however it ends."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        patience: float,
+        content: AsyncIterator[bytes],
+        *,
+        media_type: str,
+        headers: dict[str, str],
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._admission = admission
+        self._patience = patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            # A client that does not read would keep the room for good.
+            async with asyncio.timeout(self._patience):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except TimeoutError:
+            raise ClientDisconnect from None
+        finally:
+            self._admission.release()
+
+
 def split(body: bytes) -> list[msgspec.Raw]:
     """Split a JSON list into its patients' texts; raises what `json_text.parse` does, and `RefusedError`."""
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if isinstance(json_text.parse(body), list):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "bad_json", "The body is not JSON.") from None
         raise _invalid_batch("Send a JSON list of patients.") from None

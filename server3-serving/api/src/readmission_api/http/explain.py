@@ -29,11 +29,12 @@ def explain_routes(parts: Parts) -> APIRouter:
         limit = parts.settings.max_patient_bytes
         bodies.check_length(request.scope["headers"], limit)
         predictor = parts.serving().predictor
+        parts.admission.check()
+        body = await bodies.read_body(
+            request.receive, limit=limit, timeout=parts.settings.body_timeout_seconds
+        )
+        row = predictor.patients.read(body)
         async with parts.admission.enter():
-            body = await bodies.read_body(
-                request.receive, limit=limit, timeout=parts.settings.body_timeout_seconds
-            )
-            row = predictor.patients.read(body)
             explanation = await asyncio.to_thread(explain, predictor, row, samples=samples, seed=seed)
         return json_response(
             {

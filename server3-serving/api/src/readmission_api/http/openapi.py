@@ -229,7 +229,7 @@ def _add_outcomes(operation: Json) -> None:
         "additionalProperties": False,
         "required": ["request_id", "readmitted"],
         "properties": {
-            "request_id": {"type": "string"},
+            "request_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
             "readmitted": {"type": "boolean"},
             "number": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
         },
@@ -237,7 +237,9 @@ def _add_outcomes(operation: Json) -> None:
     operation["requestBody"] = {
         "required": True,
         "content": {
-            "application/json": {"schema": {"anyOf": [outcome, {"type": "array", "items": outcome}]}}
+            "application/json": {
+                "schema": {"anyOf": [outcome, {"type": "array", "minItems": 1, "items": outcome}]}
+            }
         },
     }
     operation["responses"] = {

@@ -59,8 +59,12 @@ def read_outcomes(body: bytes) -> list[Outcome]:
     value = json_text.parse(body)
     items = value if isinstance(value, list) else [value]
     try:
-        if any(isinstance(item, json_text.JsonObject) and item.repeated for item in items):
+        if not items or any(isinstance(item, json_text.JsonObject) and item.repeated for item in items):
             raise msgspec.ValidationError  # noqa: TRY301 - a key twice is as wrong as a wrong key
+        for item in items:
+            # JSON has one kind of number: 4.0 is the integer 4.
+            if isinstance(item, dict) and isinstance(number := item.get("number"), float):
+                item["number"] = int(number) if number.is_integer() else number
         return msgspec.convert(items, list[Outcome])
     except msgspec.ValidationError:
         raise RefusedError(

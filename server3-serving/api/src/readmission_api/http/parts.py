@@ -23,23 +23,35 @@ class Admission:
         self._room = asyncio.Semaphore(running)
         self._waiting = waiting
 
+    async def acquire(self) -> None:
+        """Wait for room, to be given back by `release`; raises `OverloadedError` where the queue is full."""
+        if not self._room.locked():
+            await self._room.acquire()
+            return
+        self.check()
+        self._waiting -= 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._waiting += 1
+
+    def check(self) -> None:
+        """Raise `OverloadedError` where the queue is full now: before a body is read in vain."""
+        if self._room.locked() and self._waiting <= 0:
+            raise OverloadedError("the server has all the work it can take; try again in a second")
+
+    def release(self) -> None:
+        """Give the room back."""
+        self._room.release()
+
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
-        """Wait for room; raises `OverloadedError` where the queue is full."""
-        if self._room.locked():
-            if self._waiting <= 0:
-                raise OverloadedError("the server has all the work it can take; try again in a second")
-            self._waiting -= 1
-            try:
-                await self._room.acquire()
-            finally:
-                self._waiting += 1
-        else:
-            await self._room.acquire()
+        """Hold room for a block; raises as `acquire` does."""
+        await self.acquire()
         try:
             yield
         finally:
-            self._room.release()
+            self.release()
 
 
 @dataclass

@@ -125,6 +125,13 @@ class Instruments:
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
+        self.test_auc = Gauge(
+            "model_test_roc_auc",
+            "ROC AUC that the version had on its test split, and the bounds of its interval",
+            ["bound"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self.ready = Gauge(
             "model_ready", "1 where a model serves", multiprocess_mode="livemin", registry=registry
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -23,9 +23,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     row of a CSV file.
     """
 
-    request_id: str
+    request_id: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z")]
     readmitted: bool
-    number: int = 0
+    number: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
 
 
 def record(engine: Engine, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -91,6 +91,7 @@ def quality(engine: Engine) -> tuple[float | None, int]:
     )
     query = (
         select(PREDICTIONS.c.probability, OUTCOMES.c.readmitted)
+        .select_from(OUTCOMES)
         .join(PREDICTIONS, PREDICTIONS.c.id == last)
         .order_by(OUTCOMES.c.id.desc())
         .limit(_LATEST)

@@ -59,7 +59,7 @@ class Patients:
         """
         try:
             row = astuple(self._decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self.check.row(json_text.parse(bytes(body)))
         keys = self._count - row.count(UNSET)
         if not self._colons_count_keys or bytes(body).count(b":") != keys:

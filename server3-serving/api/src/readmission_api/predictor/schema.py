@@ -1,5 +1,6 @@
 """`input_schema.json`: what a model version wants to know of a patient."""
 
+import math
 from typing import Any, Final, Literal
 
 import msgspec
@@ -126,6 +127,16 @@ class InputSchema(msgspec.Struct, frozen=True):
     scores: Scores = Scores()
     metrics: dict[str, Any] = {}
     examples: tuple[Example, ...] = ()
+
+    def test_roc_auc(self) -> dict[str, float]:
+        """Return the test split's ROC AUC as `low`, `value` and `high`; NaN for what is not told."""
+        split = self.metrics.get("test")
+        metric = split.get("roc_auc") if isinstance(split, dict) else None
+        found = metric if isinstance(metric, dict) else {}
+        return {
+            bound: float(found[bound]) if isinstance(found.get(bound), int | float) else math.nan
+            for bound in ("low", "value", "high")
+        }
 
 
 class _Version(msgspec.Struct):

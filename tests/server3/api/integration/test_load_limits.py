@@ -1,0 +1,152 @@
+"""More work than the server can take, and clients that are slow."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from server3.api.support.service import Service
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory, shared_registry):
+    """Room for one batch and one single patient at a time, and little patience."""
+    folder = tmp_path_factory.mktemp("limited")
+    with Service(
+        folder, shared_registry, max_batches=1, max_batch_queue=0, max_queue=1, body_timeout_seconds=1
+    ) as service:
+        yield service.start()
+
+
+def test_batches_past_the_queue_are_shed(limited, patient):
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: limited.http.post("/explain?samples=1024", json=patient), range(6)))
+    shed = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    for answer in shed:
+        assert answer.json()["code"] == "overloaded"
+        assert answer.headers["retry-after"] == "1"
+    assert limited.metric("requests_shed_total", route="/explain") == len(shed)
+
+
+def test_single_patients_past_the_queue_are_shed(limited, patient):
+    body = json.dumps(patient).encode()
+    request = (
+        b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+        % (len(body), body)
+    )
+    statuses = []
+    for _ in range(20):
+        connections = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(30)]
+        for connection in connections:
+            connection.sendall(request)
+        for connection in connections:
+            statuses.append(int(connection.recv(65_536).split()[1]))
+            connection.close()
+        if 503 in statuses:
+            break
+    assert set(statuses) == {200, 503}
+    assert limited.metric("requests_shed_total", route="/predict") == statuses.count(503)
+    assert limited.http.post("/predict", json=patient).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict_batch", "/explain"])
+def test_a_body_that_does_not_come_is_not_waited_for(limited, path):
+    with socket.create_connection(("127.0.0.1", limited.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+            % path.encode()
+        )
+        started = time.monotonic()
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"body_timeout"' in answer
+        assert time.monotonic() - started < 9
+
+
+def test_headers_that_do_not_come_are_not_waited_for(limited, patient):
+    connections = []
+    for start in (b"", b"POST /predict HTTP/1.1\r\nhost: a\r\nx-slow: "):
+        connection = socket.create_connection(("127.0.0.1", limited.port), timeout=30)
+        connection.sendall(start)
+        connections.append(connection)
+    for connection in connections:
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+        connection.close()
+    assert limited.http.post("/predict", json=patient).status_code == 200
+
+
+def test_a_client_that_leaves_is_no_error(limited, patient):
+    body = json.dumps(patient).encode()
+    for sent in (body[:100], body):
+        with socket.create_connection(("127.0.0.1", limited.port)) as connection:
+            connection.sendall(
+                b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+                b"content-length: %d\r\n\r\n%b" % (len(body), sent)
+            )
+    limited.wait(lambda: limited.http.post("/predict", json=patient).status_code == 200)
+    assert "ERROR" not in limited.log()
+
+
+def test_a_running_batch_is_answered_after_sigterm(registry, versions, patient, new_service):
+    registry.register(versions.one, "production")
+    service = new_service(registry).start()
+    text = ",".join(patient) + "\n" + (",".join(map(str, patient.values())) + "\n") * 30_000
+    stopped = []
+    with service.http.stream(
+        "POST", "/predict_batch", content=text, headers={"content-type": "text/csv"}
+    ) as answer:
+        parts = answer.iter_bytes()
+        first = next(parts)
+        stopping = threading.Thread(target=lambda: stopped.append(_terminate(service)))
+        stopping.start()
+        rest = b"".join(parts)
+    stopping.join()
+    assert stopped == [0]
+    assert (first + rest).count(b"\r\n") == 30_001
+
+
+def _terminate(service):
+    service.process.terminate()
+    return service.process.wait(timeout=60)
+
+
+def test_several_workers_count_as_one(registry, versions, patient, new_service):
+    registry.register(versions.one, "production")
+    service = new_service(registry, workers=2).start()
+    port = service.port
+
+    def ask(_):
+        # A connection each, so that both workers get some.
+
+        return httpx.post(f"http://127.0.0.1:{port}/predict", json=patient, timeout=30).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        service.wait(lambda: len(counters(service)) == 2)
+        before = service.metric("predictions_total")
+        assert set(pool.map(ask, range(100))) == {200}
+    for _ in range(5):
+        assert service.metric("predictions_total") == before + 100
+        assert service.metric("prediction_latency_seconds_count") == before + 100
+    assert service.metric("model_ready") == 1
+    assert service.metric("process_resident_memory_bytes") > 2e8
+    # A reload that one worker was asked for reaches the other.
+    two = registry.register(versions.two, "production")
+    assert service.http.post("/reload_model").json()["version"] == two
+    service.wait(lambda: {_version(port, patient) for _ in range(20)} == {two})
+    assert service.stop() == 0
+
+
+def counters(service):
+    """The workers that have counted something."""
+    httpx.post(f"{service.url}/predict", json={})
+    return list((service.state_dir / f"metrics-{service.port}").glob("counter_*.db"))
+
+
+def _version(port, patient):
+
+    return httpx.post(f"http://127.0.0.1:{port}/predict", json=patient, timeout=30).json()["version"]

@@ -1,0 +1,38 @@
+"""Schemathesis against the running service: what the document promises is what comes back."""
+
+import os
+import subprocess
+
+from server3.api.support.tracking import CHECKOUT
+
+# JSON Schema can't say what a CSV file with the right first line is, so that a text which the document
+# allows may be refused there; for JSON the same fields are checked at /predict and /explain.
+CONFIGURATION = """
+[[operations]]
+include-path = "/predict_batch"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 422]
+"""
+
+
+def test_no_answer_is_undocumented(service, tmp_path):
+    """All checks. READMISSION_FULL_TESTS=1 makes it about ten minutes' worth."""
+    examples = 1500 if os.environ.get("READMISSION_FULL_TESTS") else 15
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+    options = ["--checks", "all", "--seed", "20140101", "--generation-database", "none", "--no-color"]
+    run = subprocess.run(
+        [
+            CHECKOUT / ".venvs/api/bin/schemathesis",
+            "--config-file=schemathesis.toml",
+            "run",
+            f"{service.url}/openapi.json",
+            f"--max-examples={examples}",
+            *options,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert "Traceback" not in service.log()
+    assert service.metric("prediction_errors_total", kind="internal") == 0

@@ -1,0 +1,87 @@
+import csv
+import io
+
+import pytest
+
+from readmission_api.errors import RefusedError
+from readmission_api.http.csv_upload import CsvColumns, read_header
+
+
+def header_of(predictor, line):
+    return read_header(io.BytesIO(line.encode() + b"\n"), predictor)
+
+
+@pytest.fixture(scope="module")
+def lines(versions):
+    with versions.one.with_suffix(".exam.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    return header[:-1], [row[:-1] for row in rows]
+
+
+def test_a_column_at_a_time_and_a_line_at_a_time_agree(predictor, lines):
+    names, rows = lines
+    header = header_of(predictor, ",".join(names))
+    fast, refused = CsvColumns(predictor.patients, header).read(rows)
+    assert not refused
+    slow = CsvColumns(predictor.patients, header)
+    assert [slow._row(row) for row in rows] == fast
+
+
+def test_columns_may_come_in_any_order_and_spelling(predictor, lines):
+    names, rows = lines
+    order = [*range(1, len(names), 2), *range(0, len(names), 2)]
+    header = header_of(predictor, ",".join(names[index].replace("_", "-") for index in order))
+    shuffled = [[row[index] for index in order] for row in rows]
+    plain, _ = CsvColumns(predictor.patients, header_of(predictor, ",".join(names))).read(rows)
+    found, _ = CsvColumns(predictor.patients, header).read(shuffled)
+    assert found == plain
+
+
+def test_an_empty_cell_is_a_field_left_out(predictor, lines):
+    names, rows = lines
+    row = list(rows[0])
+    row[names.index("race")] = row[names.index("insulin")] = ""
+    found, refused = CsvColumns(predictor.patients, header_of(predictor, ",".join(names))).read([row])
+    assert not refused
+    values = dict(zip(predictor.patients.names, found[0], strict=True))
+    assert (values["race"], values["insulin"]) == ("?", "No")
+
+
+def test_bad_lines_are_told_and_the_others_stay(predictor, lines):
+    names, rows = lines
+    bad = {
+        1: ("age", "old", "unknown_level"),
+        3: ("time_in_hospital", "99", "out_of_range"),
+        4: ("gender", "", "missing_field"),
+    }
+    broken = [list(row) for row in rows[:6]]
+    for number, (name, value, _) in bad.items():
+        broken[number][names.index(name)] = value
+    broken[5] = broken[5][:-1]
+    found, refused = CsvColumns(predictor.patients, header_of(predictor, ",".join(names))).read(broken)
+    assert len(found) == 2
+    assert {number: (problem.field, problem.code) for number, problem in refused.items()} == {
+        **{number: (name, code) for number, (name, _, code) in bad.items()},
+        5: (None, "wrong_length"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda names: [*names, "blood"], "unknown_field"),
+        (lambda names: [*names, names[0]], "duplicate_field"),
+        (lambda names: [name for name in names if name != "age"], "missing_field"),
+    ],
+)
+def test_a_wrong_first_line_is_refused(predictor, lines, change, code):
+    with pytest.raises(RefusedError) as caught:
+        header_of(predictor, ",".join(change(lines[0])))
+    assert caught.value.code == "invalid_csv"
+    assert caught.value.problems[0].code == code
+
+
+@pytest.mark.parametrize("line", ["", "   ", '"age', "\x00"])
+def test_a_first_line_that_is_none_is_refused(predictor, line):
+    with pytest.raises(RefusedError):
+        header_of(predictor, line)
