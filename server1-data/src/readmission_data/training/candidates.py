@@ -37,7 +37,7 @@ def _logistic_regression(params: Params, seed: int) -> ClassifierMixin:
 
 
 def _random_forest(params: Params, seed: int) -> ClassifierMixin:
-    return RandomForestClassifier(n_estimators=120, max_samples=0.5, n_jobs=1, random_state=seed, **params)
+    return RandomForestClassifier(n_estimators=100, max_samples=0.4, n_jobs=1, random_state=seed, **params)
 
 
 def _hist_gradient_boosting(params: Params, seed: int) -> ClassifierMixin:
@@ -66,8 +66,8 @@ CANDIDATES: Final[dict[str, Candidate]] = {
     ),
     "random_forest": Candidate(
         _random_forest,
-        first={"min_samples_leaf": 30, "max_features": 0.15},
-        space={"min_samples_leaf": (20, 30, 50, 80), "max_features": (0.1, 0.15, 0.25, 0.4)},
+        first={"min_samples_leaf": 50, "max_features": 0.15},
+        space={"min_samples_leaf": (30, 50, 80), "max_features": (0.08, 0.15, 0.25)},
     ),
     "hist_gradient_boosting": Candidate(
         _hist_gradient_boosting,

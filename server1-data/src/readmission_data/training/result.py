@@ -68,17 +68,21 @@ def load_estimator(settings: DataSettings, result: TrainingResult) -> Classifier
     It is read with skops, which builds none but the types that `TRUSTED_TYPES` names: no pickle is opened.
     Raises TrainingError where the model is not in the artifact store.
     """
+    client = MlflowClient(settings.tracking_uri)
     with TemporaryDirectory(prefix="readmission-") as folder:
         try:
-            # The whole model: MLflow takes no path behind the id of a logged model.
+            # By its place, not its `models:/` URI: MLflow looks that up in the process's own tracking server.
+            model = client.get_logged_model(result.model_uri.removeprefix("models:/"))
             path = download_artifacts(
-                result.model_uri, dst_path=folder, tracking_uri=settings.tracking_uri
+                artifact_uri=f"{model.artifact_location}/{_MODEL_FILE}",
+                dst_path=folder,
+                tracking_uri=settings.tracking_uri,
             )
         except (MlflowException, OSError) as error:
             raise TrainingError(
                 f"the model of run {result.best_run_id} is not in MLflow's artifact store: train again"
             ) from error
-        return skops.io.load(Path(path) / _MODEL_FILE, trusted=list(TRUSTED_TYPES))
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
 
 
 def load_encoding(settings: DataSettings, result: TrainingResult) -> Encoding:
