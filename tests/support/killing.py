@@ -14,6 +14,7 @@ _processes.set_forkserver_preload(
     [
         "readmission_data.clean.tasks",
         "readmission_data.raw.load",
+        "readmission_data.training.run",
         "pymysql",
         "sqlalchemy.dialects.mysql.pymysql",
     ]
