@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from readmission_data.status import status
 
 from readmission_data import orchestration
 from readmission_data.dataset import synthetic
 from readmission_data.settings import DataSettings
+from readmission_data.status import status
 
 DAGS = Path(__file__).parents[2] / "server1-data" / "dags"
 pytestmark = pytest.mark.usefixtures("airflow_metadata")

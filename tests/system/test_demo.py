@@ -1,0 +1,112 @@
+"""`make demo`, as a person runs it: real processes, the real data set; and without any data set."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+# A short search: what is tested here is the way from CSV to prediction, not the quality of the model.
+SHORT = {"READMISSION_SEARCH_TRIALS": "1", "READMISSION_BOOTSTRAP_SAMPLES": "100"}
+
+
+def demo(checkout: Path, state: Path, **env: str) -> str:
+    outcome = subprocess.run(
+        [sys.executable, checkout / ".ci" / "demo", "--once", "--state", state],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            **SHORT,
+            **env,
+            "COLUMNS": "120",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
+    return outcome.stdout
+
+
+def cell(output: str, name: str) -> str:
+    row = re.search(rf"^│\s*{re.escape(name)}\s*│(.*)│\s*$", output, re.MULTILINE)
+    assert row, f"no row {name!r} in the table"
+    return row[1].strip()
+
+
+@pytest.mark.timeout(1200)
+def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
+    first = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
+
+    assert cell(first, "raw rows") == "101,766 in 5 batches"
+    splits = [int(cell(first, split).replace(",", "")) for split in ("train", "validation", "test")]
+    assert sum(splits) == 101_766
+    assert cell(first, "rejected rows") == "0"
+    assert cell(first, "patients in two splits") == "0"
+    assert cell(first, "features") == "50"
+    assert cell(first, "version") == "1 (production)"
+    assert 0.65 < float(cell(first, "test ROC AUC").split()[0]) < 0.72
+    assert re.search(r"^│\s*prediction, .*│\s*risk \d+\.\d%, class [01] at threshold", first, re.MULTILINE)
+    assert "SYNTHETIC" not in first
+    assert not still_running(tmp_path)
+
+    second = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
+    assert "nothing to do for the DAGs" in second
+    assert cell(second, "version") == "1 (production)"
+    assert cell(second, "test ROC AUC") == cell(first, "test ROC AUC")
+
+
+@pytest.mark.timeout(1200)
+def test_without_any_data_set_it_says_so_loudly(tmp_path):
+    # A checkout with no data beside it: the tracked files, and this one's environments.
+    checkout = tmp_path / "clone" / "checkout"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        if (CHECKOUT / name).is_file():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, checkout / name)
+    (checkout / ".venvs").symlink_to(CHECKOUT / ".venvs")
+    # Nor anything at UCI's address: the way there ends at a closed port of this machine.
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    # The environments know the other checkout's source; this one's goes before it.
+    source = str(checkout / "server1-data" / "src")
+
+    state = tmp_path / "state"
+    output = demo(
+        checkout,
+        state,
+        READMISSION_DATASET="",
+        NO_PROXY="127.0.0.1,localhost",
+        PYTHONPATH=source,
+        **nowhere,
+    )
+
+    assert output.count("SYNTHETIC DATA") == 2
+    assert cell(output, "raw rows").startswith("20,000 in")
+    schema = next(state.rglob("input_schema.json"))
+    assert json.loads(schema.read_text())["dataset"]["synthetic"] is True
+
+
+def still_running(state: Path) -> list[str]:
+    """Return the commands of processes that work in `state`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+            if str(state).encode() in environment and int(process.name) != os.getpid():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except (OSError, ProcessLookupError):
+            continue
+    return found
