@@ -137,7 +137,9 @@ def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no typ
 
 
 def _escaped(column: pa.Array) -> pa.Array:
-    column = _plain(column)
+    if pa.types.is_dictionary(column.type):
+        # A value that comes a thousand times is escaped once.
+        return column.from_arrays(column.indices, _escaped(column.dictionary)).dictionary_decode()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if pa.types.is_float32(column.type):

@@ -75,7 +75,7 @@ class FeedSource:
             dataset_kind=kind,
             header=read_header(answer.content[:end], self.name),
             blocks=iter([Block(rows, end, first_line)] if rows else []),
-            first=not any(batch.source_sha256 == sha256 for batch in earlier),
+            earlier=[batch for batch in earlier if batch.source_sha256 == sha256],
             whole=False,
             train_limit=None,
             held_out=True,

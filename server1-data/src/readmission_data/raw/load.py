@@ -89,7 +89,7 @@ def _load(connection: sa.Connection, source: Source, salt: str) -> LoadResult:
         earlier = ledger.batches(connection)
         delivery = source.deliver(earlier)
         number = earlier[-1].batch + 1 if earlier else 1
-        seen = Seen(earlier, delivery.sha256)
+        seen = Seen(earlier, delivery.earlier)
         intake = Intake(connection, delivery, number, salt, seen)
         intake.run()
         if intake.rows_read == 0:
@@ -133,7 +133,7 @@ def _reported(batch: ledger.Batch, intake: Intake) -> LoadResult:
         log.warning(
             "batch %d: %d rows rejected, the first at %s", batch.batch, result.rejected, intake.first_reason
         )
-    if intake.delivery.first and result.rejected == result.rows_read:
+    if not intake.delivery.earlier and result.rejected == result.rows_read:
         raise NothingLoadedError(
             f"{batch.source_name}: not one of {result.rows_read} rows could load; all are in rejected_rows, "
             f"the first is {intake.first_reason}"

@@ -40,7 +40,8 @@ class Seen:
     """
 
     ledger: Sequence[Batch]
-    source_sha256: str
+    own: Sequence[Batch]
+    """The batches of the ledger that this load's source brought."""
     numbers: set[int] = field(default_factory=set)
     """What this load took, while the tables were empty before it."""
     all_numbers: list[Numbers] = field(default_factory=list)
@@ -51,9 +52,7 @@ class Seen:
 
     @property
     def _source_is_free_of_repeats(self) -> bool:
-        return all(
-            batch.source_sha256 == self.source_sha256 and not batch.repeats_possible for batch in self.ledger
-        )
+        return len(self.own) == len(self.ledger) and not any(batch.repeats_possible for batch in self.own)
 
     def note(self, numbers: Numbers) -> None:
         """Note every encounter's number of a source, whether or not this load takes it."""
@@ -98,15 +97,14 @@ class Seen:
         known: npt.NDArray[np.bool_],
         refused: dict[int, str],
     ) -> None:
-        sources = {batch.batch: batch.source_sha256 for batch in self.ledger}
+        foreign = {batch.batch for batch in self.ledger} - {batch.batch for batch in self.own}
         numbers = columns["encounter_id"].to_numpy()
         again = np.flatnonzero(new & np.isin(numbers, list(there)))
         rows = zip(*(column.to_pylist() for column in columns.take(again).select(_NAMES)), strict=True)
         for row, values in zip(again.tolist(), rows, strict=True):
             stored, batch = there[int(numbers[row])]
             new[row] = False
-            # A batch that the ledger does not hold yet is the one of this load.
-            if sources.get(batch, self.source_sha256) == self.source_sha256:
+            if batch not in foreign:
                 refused[row] = _TWICE
             elif stored == values:
                 known[row] = True

@@ -18,7 +18,7 @@ _LONGEST_HEADER: Final = 1 << 16
 class Delivery:
     """What a source has for one load.
 
-    `first` tells whether this source was never loaded from, `whole` whether the blocks run to its end.
+    `earlier` are the batches that this source brought before, `whole` tells whether the blocks run to its end.
     `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
     rows of validation and test are taken, from all blocks; without it an earlier load has them. `exhausted`
     tells that nothing follows the last block. `cursor` spells a place in the source for the ledger.
@@ -28,7 +28,7 @@ class Delivery:
     dataset_kind: str
     header: Sequence[str]
     blocks: Iterator[Block]
-    first: bool
+    earlier: Sequence[Batch]
     whole: bool
     train_limit: int | None
     held_out: bool
@@ -83,7 +83,7 @@ class FileSource:
             dataset_kind=self.file.kind,
             header=header,
             blocks=_blocks(stream, offset, number, self.name),
-            first=not earlier,
+            earlier=earlier,
             whole=True,
             train_limit=self.batch_size,
             held_out=not earlier,

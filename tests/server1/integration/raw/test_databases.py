@@ -139,7 +139,11 @@ def test_one_writer_waits_for_the_other(engine):
 
 def test_a_section_is_free_again_after_an_error(engine):
     for _ in range(2):
-        with pytest.raises(RuntimeError), databases.exclusive(engine, "raw") as connection, connection.begin():
+        with (
+            pytest.raises(RuntimeError),
+            databases.exclusive(engine, "raw") as connection,
+            connection.begin(),
+        ):
             raise RuntimeError
 
     with databases.exclusive(engine, "raw") as connection, connection.begin():
@@ -173,7 +177,11 @@ def test_another_kind_of_database_is_refused(url, message):
 def test_a_database_out_of_reach_is_named_without_its_password():
     engine = databases.create_engine(SecretStr("mysql+pymysql://me:secret@127.0.0.1:1/raw"))
 
-    with pytest.raises(databases.DatabaseError, match=r"cannot reach mysql\+pymysql://me:\*\*\*@127") as refused:
-        with databases.exclusive(engine, "raw"):
-            pass
+    with (
+        pytest.raises(
+            databases.DatabaseError, match=r"cannot reach mysql\+pymysql://me:\*\*\*@127"
+        ) as refused,
+        databases.exclusive(engine, "raw"),
+    ):
+        pass
     assert "secret" not in str(refused.value)

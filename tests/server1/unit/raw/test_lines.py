@@ -81,7 +81,9 @@ def test_quoted_fields_are_read():
     assert rows.line(0) == b'"1","2",3'
 
 
-@pytest.mark.parametrize("content", [b"1,2,3\n4,5,6\n7,8,9", b'1,2,3\r\n"4",5,6\r\n\r\nbad\r\n7,8,9', b'1,"2",3\n4,5,6\n'])
+@pytest.mark.parametrize(
+    "content", [b"1,2,3\n4,5,6\n7,8,9", b'1,2,3\r\n"4",5,6\r\n\r\nbad\r\n7,8,9', b'1,"2",3\n4,5,6\n']
+)
 def test_chosen_rows_keep_what_they_were(content):
     rows = cut(block(content), HEADER)
     wanted = np.arange(len(rows)) != 0

@@ -52,4 +52,3 @@ def test_another_salt_gives_another_split():
 
 def test_no_patients_give_no_splits():
     assert assign(np.array([], dtype=np.int64), SALT).tolist() == []
-

@@ -56,7 +56,18 @@ def test_an_integer_takes_its_range_and_nothing_else(column):
     assert reason(**{column.name: str(column.minimum)}) is None
     assert reason(**{column.name: str(column.maximum)}) is None
     expected = f"{column.name}: must be an integer from {column.minimum} to {column.maximum}"
-    for bad in (str(column.minimum - 1), str(column.maximum + 1), "-3", "3.0", "1e1", "+3", "03", " 3", "", "three"):
+    for bad in (
+        str(column.minimum - 1),
+        str(column.maximum + 1),
+        "-3",
+        "3.0",
+        "1e1",
+        "+3",
+        "03",
+        " 3",
+        "",
+        "three",
+    ):
         assert reason(**{column.name: bad}) == expected
 
 
@@ -77,7 +88,9 @@ def test_a_diagnosis_is_an_icd9_code(column):
 
 
 @pytest.mark.parametrize("name", ["encounter_id", "patient_nbr"])
-@pytest.mark.parametrize("bad", ["", "?", "0", "-5", "007", "12.0", "1e6", "abc", "9223372036854775808", "9" * 25])
+@pytest.mark.parametrize(
+    "bad", ["", "?", "0", "-5", "007", "12.0", "1e6", "abc", "9223372036854775808", "9" * 25]
+)
 def test_an_identifier_is_a_plain_positive_integer(name, bad):
     found = checked(csv_lines.line(1), csv_lines.line(2, **{name: bad}))
 
@@ -90,10 +103,13 @@ def test_the_largest_identifier_is_kept_exactly():
 
 def test_a_reason_names_every_bad_column_and_no_value():
     assert reason(gender="SECRET", time_in_hospital="-3") == (
-        "gender: must be one of Female, Male, Unknown/Invalid; time_in_hospital: must be an integer from 1 to 14"
+        "gender: must be one of Female, Male, Unknown/Invalid; "
+        "time_in_hospital: must be an integer from 1 to 14"
     )
     assert reason(race="SECRET").endswith(", or ?")
-    assert reason(medical_specialty="SECRET") == "medical_specialty: is none of the 72 levels it can take, or ?"
+    assert (
+        reason(medical_specialty="SECRET") == "medical_specialty: is none of the 72 levels it can take, or ?"
+    )
 
 
 def test_the_longest_reason_fits_its_column():

@@ -1,0 +1,107 @@
+"""A load that is killed at any point and run again ends in exactly the same tables."""
+
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+import pytest
+from pydantic import SecretStr
+
+from readmission_data import databases
+from readmission_data.raw import tables
+from readmission_data.settings import DataSettings
+from support import csv_lines
+from support.loading import load
+
+from .conftest import checksums
+
+ROWS = 800
+BATCH_SIZE = 40
+KILLS = 20
+# A child that forks from a server with all imports done starts in a hundredth of a second.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(
+    ["__main__", "readmission_data.raw.load", "sqlalchemy.dialects.mysql.pymysql"]
+)
+
+
+def start(settings: DataSettings, die_at: int | None = None) -> BaseProcess:
+    process = processes.Process(target=load, args=(settings, die_at))
+    process.start()
+    return process
+
+
+@pytest.fixture
+def dataset(tmp_path) -> str:
+    lines = csv_lines.lines(ROWS)
+    lines[100] = "torn"
+    lines[700] = lines[10]
+    return str(csv_lines.write(tmp_path / "d.csv", lines))
+
+
+@pytest.fixture
+def given(settings: Callable[..., DataSettings], dataset) -> DataSettings:
+    return settings(dataset=dataset, batch_size=BATCH_SIZE)
+
+
+@pytest.fixture
+def undisturbed(given, tmp_path) -> dict[str, str]:
+    """The checksums of a run that nothing disturbs, on SQLite."""
+    url = f"sqlite:///{tmp_path}/undisturbed.db"
+    load(given.model_copy(update={"raw_url": SecretStr(url)}))
+    return checksums(url)
+
+
+def stored(settings: DataSettings) -> dict[str, str]:
+    return checksums(settings.raw_url.get_secret_value())
+
+
+def empty(settings: DataSettings) -> None:
+    engine = databases.create_engine(settings.raw_url)
+    tables.METADATA.drop_all(engine)
+    engine.dispose()
+
+
+def test_killed_at_random_moments(given, undisturbed):
+    chance = random.Random(20)  # noqa: S311 - moments, no secrets
+    began = time.monotonic()
+    whole = start(given)
+    whole.join()
+    seconds = time.monotonic() - began
+    assert stored(given) == undisturbed
+
+    empty(given)
+    kills = 0
+    while kills < KILLS:
+        process = start(given)
+        process.join(chance.uniform(0, seconds / 10))
+        process.kill()
+        process.join()
+        assert process.exitcode in {0, -signal.SIGKILL}
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            # It got to the end before its time: the next kills disturb another run.
+            assert stored(given) == undisturbed
+            empty(given)
+    load(given)
+
+    assert stored(given) == undisturbed
+
+
+def test_killed_in_the_middle_of_random_statements(given, undisturbed):
+    chance = random.Random(21)  # noqa: S311 - moments, no secrets
+    kills = 0
+    while kills < KILLS:
+        process = start(given, die_at=chance.randint(1, 40))
+        process.join()
+        assert process.exitcode in {0, -signal.SIGKILL}
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            assert stored(given) == undisturbed
+            empty(given)
+    load(given)
+
+    assert stored(given) == undisturbed
