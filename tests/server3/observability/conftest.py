@@ -69,6 +69,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
             ],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+        stack.callback(making.kill)
         stack.callback(tracking.stop)
         tracking.start()
         airflow, udp = stack.enter_context(programs.statsd(folder / "statsd"))
@@ -94,7 +95,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
                 prediction_log_url=f"sqlite:///{folder / 'log.db'}",
                 drift_minimum=100,
                 max_batches=1,
-                max_batch_queue=0,
+                max_batch_queue=1,
             )
         ).start()
         targets = {
