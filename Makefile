@@ -43,7 +43,7 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 test: $(DEV) ## All tests, with the real servers they need
 	@.ci/system-parts
 	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1
-	@echo "test: server3-serving/api"; .venvs/api/bin/pytest tests/server3/api
+	@echo "test: server3-serving/api"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
 	@echo "test: server3-serving/ui"; .venvs/ui/bin/pytest tests/server3/ui
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
 
