@@ -1,9 +1,11 @@
-"""Runs a command in a process that dies before its n-th word to MLflow."""
+"""Runs a command in a process that dies before one of its changes in MLflow."""
 
 import multiprocessing
 import os
 from collections.abc import Callable
 from typing import Any
+
+from mlflow import MlflowClient
 
 CHANGES = (
     "create_logged_model",
@@ -27,9 +29,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["support.dying", "readmission_data.registry.register"])
 
 
-def _die_before(step: int) -> None:
-    from mlflow import MlflowClient
-
+def _die_before(step: int, changes: tuple[str, ...]) -> None:
     done = 0
 
     def dying(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,20 +43,28 @@ def _die_before(step: int) -> None:
 
         return call
 
-    for name in CHANGES:
+    for name in changes:
         setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
 
 
-def _victim(step: int, command: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    _die_before(step)
+def _victim(
+    step: int, changes: tuple[str, ...], command: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
+    _die_before(step, changes)
     command(*arguments)
 
 
-def died(step: int, command: Callable[..., object], *arguments: object) -> bool:
-    """Run a command and tell whether it died before its n-th change; False where it has fewer and ended well."""
-    process = _context.Process(target=_victim, args=(step, command, arguments))
+def died(
+    step: int, command: Callable[..., object], *arguments: object, changes: tuple[str, ...] = CHANGES
+) -> bool:
+    """Run a command and tell whether it died before the n-th of these changes.
+
+    False where it makes fewer of them and ended well.
+    """
+    process = _context.Process(target=_victim, args=(step, changes, command, arguments))
     process.start()
-    process.join(timeout=120)
+    process.join(timeout=300)
     if process.exitcode not in (0, DIED):
+        process.kill()
         raise AssertionError(f"the command failed with exit code {process.exitcode} at step {step}")
     return process.exitcode == DIED

@@ -80,6 +80,10 @@ def _spell(figure: Interval, digits: int = 3) -> str:
     return f"{value} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{share:.1%}"
+
+
 def _row(*cells: str | Interval) -> str:
     return f"| {' | '.join(_spell(cell) if isinstance(cell, Interval) else cell for cell in cells)} |"
 
@@ -202,7 +206,7 @@ def _fairness(evidence: Evidence) -> str:
                 row["column"],
                 "not recorded" if row["level"] == MISSING else row["level"],
                 f"{row['encounters']:,}",
-                *(f"{row[name]:.1%}" for name in ("observed_rate", "mean_risk", "flagged")),
+                *(_percent(row[name]) for name in ("observed_rate", "mean_risk", "flagged")),
                 Interval(value=row["roc_auc"], low=row["roc_auc_low"], high=row["roc_auc_high"]),
                 *(Interval(value=row[name]) for name in ("recall", "precision")),
             )

@@ -8,12 +8,14 @@ builds only the types that are named as trusted, so that opening a model runs no
 needs this package on the path and nothing else.
 """
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
 import mlflow.sklearn
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
@@ -31,6 +33,8 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     """A fitted encoding as a step of a pipeline.
 
     Its parameters are plain lists and arrays, those of `Encoding`, so that they can be saved without pickle.
+    `levels` is one text a key, a JSON list: skops keeps a list of thousands of texts as as many nodes, which
+    took seconds to write and to open.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         numeric: list[str],
         keys: list[str],
         weights: Float32Array,
-        levels: list[list[str]],
+        levels: list[str],
         tables: list[Float32Array],
     ) -> None:
         self.features = features
@@ -57,7 +61,7 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             numeric=list(encoding.numeric),
             keys=[str(key) for key in encoding.keys],
             weights=encoding.weights,
-            levels=[list(keys) for keys in encoding.levels],
+            levels=[json.dumps(levels) for levels in encoding.levels],
             tables=list(encoding.tables),
         )
 
@@ -71,7 +75,7 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             numeric=tuple(self.numeric),
             keys=tuple(Key.parse(key) for key in self.keys),
             weights=np.asarray(self.weights),
-            levels=tuple(tuple(keys) for keys in self.levels),
+            levels=tuple(tuple(json.loads(levels)) for levels in self.levels),
             tables=tuple(np.asarray(table) for table in self.tables),
         )
 
@@ -79,9 +83,9 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Do nothing: the encoding was fitted on train, cross-fitted, by `clean.fitting`."""
         return self
 
-    def transform(self, frame: pd.DataFrame) -> Float32Array:
-        """Return the features [n, F] of an encounters frame."""
-        return self.encoding.transform(frame)
+    def transform(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Return the features [n, F] of an encounters frame, in the precision that the graph computes in."""
+        return self.encoding.transform(frame).astype(np.float64)
 
     def get_feature_names_out(self, _names: object = None) -> np.ndarray:
         """Return the features' names, in order."""

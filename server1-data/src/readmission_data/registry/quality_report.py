@@ -1,14 +1,19 @@
 """What the cross-validation script found out about this pipeline, for the model card.
 
 The script is run by hand (`server1-data/quality`); its figures are printed, never used to choose a model.
+What it found on the public data set comes with this package, in `quality_reference.json`; the setting
+`quality_report` names another file, for a data set of your own.
 """
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from readmission_data.registry.contract import Interval
 from readmission_data.registry.errors import RegistryError
+
+PACKAGED: Final = Path(__file__).with_name("quality_reference.json")
 
 
 class _Part(BaseModel):
@@ -38,12 +43,11 @@ class QualityReport(_Part):
 
 
 def read(path: Path | None, dataset_sha256: str) -> QualityReport | None:
-    """Return the report, if there is one and it is about this data set.
+    """Return the report at `path`, by default the packaged one; None where it is about another data set.
 
     Raises RegistryError where the file cannot be read: a card without it would look as if nobody had tried.
     """
-    if path is None or not path.is_file():
-        return None
+    path = path or PACKAGED
     try:
         report = QualityReport.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError) as error:

@@ -59,12 +59,9 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     return found
 
 
-@pytest.fixture
-def registry(trainings: dict[str, Trained], tmp_path: Path) -> dict[str, Trained]:
-    """The same trainings in a copy of that MLflow, where nothing is registered yet."""
-    source = Path(trainings["own"].settings.tracking_uri.removeprefix("sqlite:///"))
-    copy = tmp_path / "mlflow.db"
-    copy.write_bytes(source.read_bytes())
+def in_copy(trainings: dict[str, Trained], mlflow_database: Path, copy: Path) -> dict[str, Trained]:
+    """Return the same trainings in a copy of an MLflow."""
+    copy.write_bytes(mlflow_database.read_bytes())
     return {
         kind: Trained(
             trained.settings.model_copy(update={"tracking_uri": f"sqlite:///{copy}"}),
@@ -73,3 +70,14 @@ def registry(trainings: dict[str, Trained], tmp_path: Path) -> dict[str, Trained
         )
         for kind, trained in trainings.items()
     }
+
+
+def database(trained: Trained) -> Path:
+    """Return the file of a training's MLflow."""
+    return Path(trained.settings.tracking_uri.removeprefix("sqlite:///"))
+
+
+@pytest.fixture
+def registry(trainings: dict[str, Trained], tmp_path: Path) -> dict[str, Trained]:
+    """The same trainings in a copy of that MLflow, where nothing is registered yet."""
+    return in_copy(trainings, database(trainings["own"]), tmp_path / "mlflow.db")

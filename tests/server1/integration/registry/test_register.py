@@ -1,6 +1,7 @@
 """Registering trainings in a real MLflow, and what the aliases do."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import jsonschema
@@ -158,7 +159,7 @@ def test_a_graph_that_differs_is_not_registered(
     assert aliases.current(client(own.settings)) == {}
 
 
-def test_a_broken_production_is_not_replaced_unseen(registry: dict[str, Trained], tmp_path: Path) -> None:
+def test_a_broken_production_is_not_replaced_unseen(registry: dict[str, Trained]) -> None:
     own = registry["own"]
     register(own.settings, own.first)
     client(own.settings).set_model_version_tag(MODEL_NAME, "1", "manifest_sha256", "0" * 64)
@@ -193,16 +194,12 @@ def test_a_version_made_twice_is_kept_once(registry: dict[str, Trained]) -> None
 
 
 def test_raw_data_that_changed_is_noticed(registry: dict[str, Trained], tmp_path: Path) -> None:
-    import sqlite3
-
     own = registry["own"]
     source = Path(own.settings.raw_url.get_secret_value().removeprefix("sqlite:///"))
     copy = tmp_path / "raw.db"
     with sqlite3.connect(source) as before, sqlite3.connect(copy) as after:
         before.backup(after)
         after.execute("UPDATE validation_data SET number_inpatient = number_inpatient + 1")
-    changed = own.settings.model_copy(
-        update={"raw_url": type(own.settings.raw_url)(f"sqlite:///{copy}")}
-    )
+    changed = own.settings.model_copy(update={"raw_url": type(own.settings.raw_url)(f"sqlite:///{copy}")})
     with pytest.raises(RegistryError, match="RawData has changed since training run"):
         register(changed, own.first)

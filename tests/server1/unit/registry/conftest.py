@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from lightgbm import LGBMClassifier
@@ -16,6 +17,7 @@ from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.fitting import fit
 from readmission_data.dataset import synthetic
+from readmission_data.registry import graph
 from support.encounters import read_csv
 
 
@@ -56,6 +58,12 @@ def models(sample: Sample) -> dict[str, object]:
     for model in found.values():
         model.fit(sample.features, sample.labels)  # type: ignore[attr-defined]
     return found
+
+
+@pytest.fixture(scope="session")
+def graphs(sample: Sample, models: dict[str, object]) -> dict[str, onnx.ModelProto]:
+    """The graph of each of these models."""
+    return {name: graph.build(sample.encoding, model) for name, model in models.items()}
 
 
 CANDIDATES = ("logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm")

@@ -1,0 +1,234 @@
+"""What a reader of the card finds, and what it says of groups."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from readmission_data.clean import icd9
+from readmission_data.registry import groups_at_risk, input_schema, model_card, quality_report
+from readmission_data.registry.contract import Dataset, InputSchema, Interval
+from readmission_data.registry.errors import RegistryError
+from readmission_data.registry.groups_at_risk import GroupQuality
+from readmission_data.training import bootstrap
+from readmission_data.training.lineage import Lineage
+
+from .conftest import Sample
+
+SHA = "ab" * 32
+
+
+def schema(sample: Sample, kind: str) -> InputSchema:
+    return input_schema.build(
+        sample.train,
+        icd9.GROUP_OF_STEM,
+        input_schema.Described(
+            candidate="lightgbm",
+            created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+            dataset=Dataset.model_validate(
+                {
+                    "kind": kind,
+                    "sha256": SHA,
+                    "synthetic": kind == "synthetic",
+                    "train_rows": 12_345,
+                    "batches": [1, 2],
+                }
+            ),
+            numeric=sample.encoding.numeric,
+            categorical=sample.encoding.categorical,
+            threshold=0.2,
+            validation_risk=np.linspace(0, 0.5, 200),
+            examples_risk=np.array([0.1, 0.2, 0.3]),
+            metrics={
+                "test": {
+                    "roc_auc": Interval(value=0.681, low=0.67, high=0.692),
+                    "average_precision": Interval(value=0.25, low=0.23, high=0.27),
+                    "precision": Interval(value=0.28),
+                    "recall": Interval(value=0.24),
+                    "baseline_weighted_f1": Interval(value=0.834),
+                },
+                "validation": {"roc_auc": Interval(value=0.679)},
+            },
+        ),
+    )
+
+
+LINEAGE = Lineage(
+    dataset="uci",
+    dataset_sha256=SHA,
+    batches=(1, 2),
+    cohort_version="1",
+    split_version="1",
+    split_salt_sha256="0",
+    processed_sha256="0",
+    code_sha256="0",
+    git_commit="c0ffee",
+    versions={},
+)
+
+
+def subgroup(column: str, level: str, encounters: int, roc_auc: float) -> dict[str, object]:
+    known = encounters >= 10
+    return {
+        "column": column,
+        "level": level,
+        "encounters": encounters,
+        **{
+            name: value if known else np.nan
+            for name, value in {
+                "positives": 5.0,
+                "observed_rate": 0.1,
+                "mean_risk": 0.11,
+                "flagged": 0.05,
+                "roc_auc": roc_auc,
+                "roc_auc_low": roc_auc - 0.1,
+                "roc_auc_high": roc_auc + 0.1,
+                "average_precision": 0.2,
+                "recall": 0.25,
+                "precision": 0.3,
+                "calibration_error": 0.02,
+            }.items()
+        },
+    }
+
+
+def evidence(young: float = 0.8, old: float = 0.62, report: object = None) -> model_card.Evidence:
+    def group(name: str, auc: float) -> GroupQuality:
+        return GroupQuality(
+            name,
+            400,
+            40,
+            bootstrap.Interval(auc, auc - 0.05, auc + 0.05),
+            bootstrap.Interval(0.2, 0.1, 0.3),
+        )
+
+    return model_card.Evidence(
+        lineage=LINEAGE,
+        subgroups=pd.DataFrame(
+            [
+                subgroup("all", "all", 1_000, 0.68),
+                subgroup("race", "?", 300, 0.6),
+                subgroup("age", "[0-10)", 4, 0.5),
+            ]
+        ),
+        gaps=[group("Under 30 years", young), group("80 years and over", old)],
+        positive_rate=0.113,
+        parity=9.5e-8,
+        parity_rows=31_000,
+        quality=report,  # type: ignore[arg-type]
+    )
+
+
+def test_a_reader_finds_what_it_is_and_how_good(sample: Sample) -> None:
+    card = model_card.write(schema(sample, "uci"), evidence())
+    assert card.startswith("# best_diabetes_readmission_model: lightgbm\n")
+    for sentence in (
+        "| ROC AUC | 0.681 (0.670 to 0.692) | 0.679 |",
+        "an accuracy of 0.887 and a weighted F1 of 0.834",
+        "Drawing lots has an\naverage precision of 0.113",
+        f"| SHA-256 | `{SHA}` |",
+        "| Train encounters | 12,345 of batches 1, 2 |",
+        "commit `c0ffee`",
+        "A risk of 0.2000 or more is flagged: 60.0% of the validation split.",
+        "28% came back within 30 days",
+        "To decide about treatment",
+        "differs from the\nscikit-learn pipeline by at most 9.5e-08",
+    ):
+        assert sentence in card
+    assert "SYNTHETIC" not in card
+    assert "nan" not in card
+
+
+@pytest.mark.parametrize(
+    ("young", "old", "sentence"),
+    [
+        (0.8, 0.62, "patients of 80 and over are ordered worse than those under 30"),
+        (0.6, 0.7, "patients under 30 are ordered worse than those of 80 and over"),
+    ],
+)
+def test_the_gap_by_age_is_named(sample: Sample, young: float, old: float, sentence: str) -> None:
+    card = model_card.write(schema(sample, "uci"), evidence(young, old))
+    assert sentence in card
+    assert f"| 80 years and over | 400 | 10.0% | {old:.3f} " in card
+
+
+def test_groups_too_small_to_measure_are_named(sample: Sample) -> None:
+    card = model_card.write(schema(sample, "uci"), evidence())
+    assert (
+        "| race | not recorded | 300 | 10.0% | 11.0% | 5.0% | 0.600 (0.500 to 0.700) | 0.250 | 0.300 |"
+        in card
+    )
+    small = next(line for line in card.splitlines() if "[0-10)" in line)
+    assert small.startswith("| age | [0-10) | 4 |  |  |  | not measurable |")
+
+
+def test_a_synthetic_model_says_so_first(sample: Sample) -> None:
+    lines = model_card.write(schema(sample, "synthetic"), evidence()).splitlines()
+    assert lines[2] == "> # SYNTHETIC DATA"
+    assert "must never be used for one" in lines[4]
+
+
+def test_the_temporal_test_is_quoted(sample: Sample, tmp_path: Path) -> None:
+    figures = {"roc_auc": {"value": 0.655, "low": 0.64, "high": 0.67}, "average_precision": {"value": 0.175}}
+    path = tmp_path / "report.json"
+    path.write_text(
+        json.dumps(
+            {
+                "dataset_sha256": SHA,
+                "cross_validation": figures | {"folds": 5},
+                "temporal": figures | {"train_rows": 80_000, "test_rows": 15_000},
+            }
+        )
+    )
+    card = model_card.write(schema(sample, "uci"), evidence(report=quality_report.read(path, SHA)))
+    assert "| Later encounters | 0.655 (0.640 to 0.670) | 0.175 |" in card
+    assert "trained on the 80,000 earlier encounters and\ntested on the last 15,000" in card
+    assert "chose nothing" in card
+    # Figures of another data set say nothing about this one.
+    assert quality_report.read(path, "0" * 64) is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"dataset_sha256": 3}'])
+def test_a_report_that_cannot_be_read_is_an_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(RegistryError, match=r"report\.json cannot be read"):
+        quality_report.read(path, SHA)
+    with pytest.raises(RegistryError, match=r"none\.json cannot be read"):
+        quality_report.read(tmp_path / "none.json", SHA)
+
+
+def test_the_packaged_report_can_be_read() -> None:
+    known = json.loads(quality_report.PACKAGED.read_text())["dataset_sha256"]
+    report = quality_report.read(None, known)
+    assert report is not None
+    assert report.temporal is not None
+
+
+def test_groups_are_measured_on_their_own_rows(sample: Sample) -> None:
+    frame = sample.test
+    random = np.random.default_rng(0)
+    labels = (random.random(len(frame)) < 0.3).astype(np.int8)
+    # A score that knows all about the old and nothing about the others.
+    old = frame["age"].isin(["[80-90)", "[90-100)"]).to_numpy()
+    scores = np.where(old, labels * 0.5 + 0.1, random.random(len(frame)))
+    found = {
+        group.name: group
+        for group in groups_at_risk.measure(
+            frame,
+            labels,
+            scores,
+            frame["patient_nbr"].to_numpy(),
+            threshold=0.5,
+            samples=100,
+            seed=1,
+        )
+    }
+    assert found["80 years and over"].roc_auc.value == 1
+    assert found["80 years and over"].recall.value == 1
+    assert found["80 years and over"].encounters == old.sum()
+    assert 0.3 < found["30 to 79 years"].roc_auc.value < 0.7
+    assert found["Race not recorded"].encounters == frame["race"].isna().sum()
