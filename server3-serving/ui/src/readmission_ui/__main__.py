@@ -12,7 +12,7 @@ from readmission_ui.settings import UISettings
 def main() -> None:
     """Replace this process with Streamlit's server, so that signals reach it."""
     try:
-        settings = UISettings()  # type: ignore[call-arg]
+        settings = UISettings()
     except ValidationError as error:
         sys.exit(
             "\n".join(

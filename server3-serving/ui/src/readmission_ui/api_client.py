@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from readmission_ui.answers import (
+from readmission_ui.api_answers import (
     Explanation,
     Health,
     Model,

@@ -3,7 +3,7 @@
 Each is drawn on the page as a sentence in the reader's language; the message here is for the log.
 """
 
-from readmission_ui.answers import Problem
+from readmission_ui.api_answers import Problem
 
 
 class ReadmissionUIError(Exception):

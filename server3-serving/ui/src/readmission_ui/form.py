@@ -24,10 +24,6 @@ class Filled:
     patient: Patient
     missing: tuple[Field, ...]
 
-    def digest(self) -> int:
-        """Return what tells two fillings apart."""
-        return hash(tuple(sorted(self.patient.items())))
-
 
 def key(field: Field, language: str) -> str:
     """Return the widget's key: a field that can hold other things than before starts empty.

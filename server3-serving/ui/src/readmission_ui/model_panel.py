@@ -4,7 +4,7 @@ import streamlit as st
 from pydantic import SecretStr
 
 from readmission_ui import problems
-from readmission_ui.answers import Estimate, Model
+from readmission_ui.api_answers import Estimate, Model
 from readmission_ui.errors import ReadmissionUIError, TokenRefusedError
 from readmission_ui.page import Page
 from readmission_ui.texts import Texts

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import inf
 from typing import Any, Final
 
-from readmission_ui.answers import Estimate
+from readmission_ui.api_answers import Estimate
 from readmission_ui.charts import ABOVE, BELOW, QUIET, Options
 from readmission_ui.schema import Scores
 from readmission_ui.texts import Texts

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from readmission_ui import settings as ui_settings
-from readmission_ui.answers import Health, Model
+from readmission_ui.api_answers import Health, Model
 from readmission_ui.api_client import ApiClient
-from readmission_ui.errors import ApiAwayError, ReadmissionUIError
+from readmission_ui.errors import ReadmissionUIError
 from readmission_ui.schema import Schema
 from readmission_ui.settings import UISettings
 from readmission_ui.texts import Texts
@@ -55,7 +55,5 @@ def look(api: ApiClient) -> Seen:
     """Look at the API's state; an API that is away is a state too."""
     try:
         return Seen(health=api.health())
-    except ApiAwayError as error:
-        return Seen(error=error)
     except ReadmissionUIError as error:
         return Seen(error=error)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from readmission_ui.answers import Problem
+from readmission_ui.api_answers import Problem
 from readmission_ui.errors import ApiAwayError, BusyError, ReadmissionUIError, RefusedError
 from readmission_ui.schema import Schema
 from readmission_ui.texts import Texts, words

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from readmission_ui.answers import ScoredCsv, ScoredRow
+from readmission_ui.api_answers import ScoredCsv, ScoredRow
 from readmission_ui.api_client import ApiClient
 from readmission_ui.errors import BusyError, UnexpectedAnswerError
 from readmission_ui.patients_csv import PatientsFile, field_name, write

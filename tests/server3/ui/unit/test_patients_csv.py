@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 
 from readmission_ui import patients_csv
-from readmission_ui.answers import ScoredRow
+from readmission_ui.api_answers import ScoredRow
 from readmission_ui.errors import FileRefusedError
 from readmission_ui.patients_csv import PatientsFile
 from readmission_ui.schema import Schema

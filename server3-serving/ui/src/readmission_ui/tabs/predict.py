@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from readmission_ui import answer, form, problems
-from readmission_ui.answer import Answered
+from readmission_ui import answer_panel, form, problems
+from readmission_ui.answer_panel import Answered
 from readmission_ui.errors import ApiAwayError, ModelAwayError, ReadmissionUIError, RefusedError
 from readmission_ui.page import Page
 from readmission_ui.schema import Example, Schema, say
@@ -31,9 +31,9 @@ def draw(page: Page) -> None:
             _ask(page, filled)
         answered: Answered | None = st.session_state.get(ANSWER_KEY)
         if answered is None:
-            answer.draw_empty(page)
+            answer_panel.draw_empty(page)
         else:
-            answer.draw(page, answered, stale=answered.digest != filled.digest())
+            answer_panel.draw(page, answered, stale=answered.patient != filled.patient)
 
 
 def _draw_examples(page: Page) -> None:
@@ -92,7 +92,6 @@ def _ask(page: Page, filled: form.Filled) -> None:
         unexplained = problems.sentence(error, texts)
     st.session_state[ANSWER_KEY] = Answered(
         patient=filled.patient,
-        digest=filled.digest(),
         prediction=prediction,
         explanation=explanation,
         unexplained=unexplained,

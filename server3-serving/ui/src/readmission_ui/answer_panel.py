@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from readmission_ui import charts
-from readmission_ui.answers import Explanation, Prediction
+from readmission_ui.api_answers import Explanation, Prediction
 from readmission_ui.page import Page
 from readmission_ui.schema import Patient
 
@@ -18,7 +18,6 @@ class Answered:
     """A question and what the API answered to it."""
 
     patient: Patient
-    digest: int
     prediction: Prediction
     explanation: Explanation | None
     unexplained: str | None
