@@ -18,7 +18,7 @@ _LONGEST_HEADER: Final = 1 << 16
 class Delivery:
     """What a source has for one load.
 
-    `earlier` are the batches that this source brought before, `whole` tells whether the blocks run to its end.
+    `earlier` are the batches that this source brought before; `whole` tells that the blocks run to its end.
     `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
     rows of validation and test are taken, from all blocks; without it an earlier load has them. `exhausted`
     tells that nothing follows the last block. `cursor` spells a place in the source for the ledger.

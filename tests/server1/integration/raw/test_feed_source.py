@@ -1,0 +1,190 @@
+"""Loads from the real feed, over HTTP."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from readmission_data.errors import ReadmissionDataError
+from readmission_data.raw import feed
+from readmission_data.raw.load import load_all, load_next
+from readmission_feed.app import create_app
+from readmission_feed.settings import FeedSettings
+from support import csv_lines
+
+
+class Moody:
+    """The feed behind an application that first answers as told: `busy`, `torn` or `altered`."""
+
+    def __init__(self, app: Callable, moods: list[str]) -> None:
+        self.app = app
+        self.moods = moods
+
+    async def __call__(self, scope, receive, send):
+        mood = self.moods.pop(0) if scope["type"] == "http" and self.moods else None
+        if mood == "busy":
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+
+        async def answer(message):
+            body = message.get("body", b"")
+            if mood == "altered" and body:
+                message = message | {"body": body[:-2] + b"X\n"}
+            if mood == "torn" and body:
+                # The promised length never comes: the connection breaks in the middle of the block.
+                await send(message | {"body": body[: len(body) // 2], "more_body": True})
+                raise ConnectionError
+            await send(message)
+
+        await self.app(scope, receive, answer)
+
+
+@contextlib.contextmanager
+def serving(dataset: Path, moods: list[str] | None = None, token: str | None = None) -> Iterator[str]:
+    app = create_app(FeedSettings(dataset=dataset, token=SecretStr(token) if token else None))
+    with served(Moody(app, moods or [])) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served(app: Callable, lifespan: Literal["auto", "off"] = "auto") -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan=lifespan))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(feed, "_PAUSES", (0.01, 0.01, 0.01))
+
+
+def test_blocks_come_one_a_load_until_the_feed_is_exhausted(settings, query, tmp_path):
+    lines = csv_lines.lines(50)
+    lines[44] = csv_lines.line(45, gender="SECRET")
+    path = csv_lines.write(tmp_path / "d.csv", lines)
+    with serving(path) as url:
+        given = settings(source="feed", feed_url=url, batch_size=20)
+        results = list(load_all(given))
+        assert load_next(given).batch is None
+
+    assert [(result.batch, result.rows_read, result.exhausted) for result in results] == [
+        (1, 20, False),
+        (2, 20, False),
+        (3, 10, True),
+    ]
+    assert sum(result.loaded for result in results) == 49
+    assert query("SELECT batch, line_number, line FROM rejected_rows") == [(3, 46, lines[44])]
+    assert query("SELECT DISTINCT source_kind, source_name, dataset_kind FROM batch_info") == [
+        ("feed", url, "own")
+    ]
+
+
+def test_feed_and_file_bring_the_same_rows(settings, query, tmp_path):
+    path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(50))
+    list(load_all(settings(dataset=str(path))))
+    with serving(path) as url:
+        results = list(load_all(settings(source="feed", feed_url=url, batch_size=30)))
+
+    assert [(result.known, result.loaded, result.rejected) for result in results] == [(30, 0, 0), (20, 0, 0)]
+    assert query("SELECT SUM(train_rows + validation_rows + test_rows) FROM batch_info") == [(50,)]
+
+
+def test_an_id_that_comes_twice_in_a_feed_is_loaded_once(settings, query, tmp_path):
+    lines = csv_lines.lines(30)
+    path = csv_lines.write(tmp_path / "d.csv", [*lines, lines[3]])
+    with serving(path) as url:
+        results = list(load_all(settings(source="feed", feed_url=url, batch_size=10)))
+
+    assert [result.rejected for result in results] == [0, 0, 0, 1]
+    assert query("SELECT line_number, line FROM rejected_rows") == [(32, lines[3])]
+
+
+@pytest.mark.parametrize("mood", ["busy", "torn", "altered"])
+def test_a_feed_in_trouble_is_asked_again(settings, tmp_path, mood):
+    path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(20))
+    with serving(path, [mood, mood]) as url:
+        [result] = load_all(settings(source="feed", feed_url=url))
+
+    assert result.loaded == 20
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"), [("busy", "503"), ("torn", "."), ("altered", "the block's checksum does not fit")]
+)
+def test_a_feed_that_stays_in_trouble_is_told_in_one_line(settings, query, tmp_path, mood, reason):
+    path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(20))
+    with serving(path, [mood] * 4) as url:
+        expected = rf"^{url} could not be read in 4 tries: [^\n]*{reason}[^\n]*$"
+        with pytest.raises(ReadmissionDataError, match=expected):
+            load_next(settings(source="feed", feed_url=url))
+
+    assert query("SELECT COUNT(*) FROM batch_info") == [(0,)]
+
+
+def test_a_feed_whose_source_changed_is_read_from_the_start(settings, tmp_path):
+    lines = csv_lines.lines(40)
+    path = csv_lines.write(tmp_path / "d.csv", lines[:20])
+    with serving(path) as url:
+        given = settings(source="feed", feed_url=url)
+        assert load_next(given).loaded == 20
+        csv_lines.write(path, lines)
+        result = load_next(given)
+
+    assert (result.known, result.loaded, result.rejected) == (20, 20, 0)
+
+
+SQLITE_ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@SQLITE_ALONE
+def test_the_token_is_sent_and_never_shown(settings, tmp_path):
+    path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(20))
+    with serving(path, token="right-token") as url:
+        for wrong in (None, SecretStr("wrong-token")):
+            with pytest.raises(ReadmissionDataError, match=rf"^{url} answered 401[^\n]*$") as refused:
+                load_next(settings(source="feed", feed_url=url, feed_token=wrong))
+            assert "wrong-token" not in str(refused.value)
+        assert (
+            load_next(settings(source="feed", feed_url=url, feed_token=SecretStr("right-token"))).loaded == 20
+        )
+
+
+@SQLITE_ALONE
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (None, "READMISSION_SOURCE is feed, but READMISSION_FEED_URL names no address"),
+        ("http://me:secret@127.0.0.1:9", r"^http://127\.0\.0\.1:9 could not be read in 4 tries: "),
+        ("nonsense", "READMISSION_FEED_URL"),
+    ],
+)
+def test_a_feed_out_of_reach_is_told_in_one_line(settings, url, message):
+    with pytest.raises(ReadmissionDataError, match=message) as refused:
+        load_next(settings(source="feed", feed_url=url))
+    assert "\n" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@SQLITE_ALONE
+def test_another_web_server_is_no_feed(settings):
+    async def other(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<html>hello</html>"})
+
+    message = "is no encounter feed: its answer lacks "
+    with served(other, lifespan="off") as url, pytest.raises(ReadmissionDataError, match=message):
+        load_next(settings(source="feed", feed_url=url))
