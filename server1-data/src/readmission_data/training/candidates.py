@@ -37,7 +37,7 @@ def _logistic_regression(params: Params, seed: int) -> ClassifierMixin:
 
 
 def _random_forest(params: Params, seed: int) -> ClassifierMixin:
-    return RandomForestClassifier(n_estimators=100, max_samples=0.4, n_jobs=1, random_state=seed, **params)
+    return RandomForestClassifier(n_estimators=80, max_samples=0.4, n_jobs=1, random_state=seed, **params)
 
 
 def _hist_gradient_boosting(params: Params, seed: int) -> ClassifierMixin:
