@@ -1,0 +1,105 @@
+"""What the bench found, as a section in Markdown and as a plot."""
+
+from dataclasses import dataclass
+
+from batches import CsvRun
+
+OURS = "this project"
+NO_OP = "FastAPI no-op"
+MLFLOW = "mlflow models serve"
+PEERS = ("LitServe", "MLServer", "BentoML")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run of the load generator."""
+
+    per_second: float
+    p50: float
+    p99: float
+
+
+Medians = dict[str, dict[int, Round]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that was measured; latencies in milliseconds."""
+
+    medians: Medians
+    seconds: float
+    rounds: int
+    json_rows_per_second: float
+    uploads: list[CsvRun]
+    candidate: str
+    synthetic: bool
+
+
+def section(found: Found) -> str:
+    """Write the section."""
+    connections = list(next(iter(found.medians.values())))
+    most = connections[-1]
+    data = ", trained on synthetic data" if found.synthetic else ""
+    about = (
+        "Each server on one core, wrk on the other, one patient a request, the same version of the model "
+        f"({found.candidate}{data}); medians of {found.rounds} rounds of {found.seconds:g} s, the servers in "
+        "turn. Before the load each server that predicts gave the same risk as ours within 1e-6."
+    )
+    lines = [
+        "## Serving",
+        "",
+        about,
+        "",
+        "| | "
+        + " | ".join(f"{n} conn., requests/s" for n in connections)
+        + f" | p50 at {most} | p99 at {most} |",
+        "|---|" + "---:|" * (len(connections) + 2),
+    ]
+    for name, by_connections in found.medians.items():
+        cells = [f"{by_connections[n].per_second:,.0f}" for n in connections]
+        last = by_connections[most]
+        lines.append(f"| {name} | {' | '.join(cells)} | {last.p50:.1f} ms | {last.p99:.1f} ms |")
+    lines += [
+        "",
+        "![Requests a second by server](performance-serving.png)",
+        "",
+        f"| At {most} connections | aim | found |",
+        "|---|---:|---:|",
+        *(f"| {what} | {aim} | {value} |" for what, aim, value in ratios(found.medians, most)),
+        f"| rows/s of a JSON list | at least 40,000 | {found.json_rows_per_second:,.0f} |",
+    ]
+    lines += [
+        "",
+        "| CSV upload, end to end | seconds | peak memory above the start |",
+        "|---:|---:|---:|",
+        *(
+            f"| {run.rows:,} rows | {run.seconds:.2f} | {run.extra_megabytes:.0f} MB |"
+            for run in found.uploads
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def ratios(medians: Medians, most: int) -> list[tuple[str, str, str]]:
+    """Compare ours with the baselines of the same run."""
+    ours = medians[OURS][most]
+    peer = max((name for name in PEERS if name in medians), key=lambda name: medians[name][most].per_second)
+    return [
+        (
+            "times mlflow models serve",
+            "at least 60",
+            f"{ours.per_second / medians[MLFLOW][most].per_second:.1f}",
+        ),
+        (
+            f"times the best peer ({peer})",
+            "at least 5",
+            f"{ours.per_second / medians[peer][most].per_second:.1f}",
+        ),
+        (
+            "times the FastAPI no-op",
+            "at least 1",
+            f"{ours.per_second / medians[NO_OP][most].per_second:.2f}",
+        ),
+        ("p99 against the FastAPI no-op's", "under 2", f"{ours.p99 / medians[NO_OP][most].p99:.2f}"),
+    ]

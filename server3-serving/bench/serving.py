@@ -1,0 +1,257 @@
+"""How many predictions a second each server gives, on one core, with the same version of the model.
+
+    python server3-serving/bench/serving.py [--out FILE.md] [--plot FILE.png] [--tracking-uri URI]
+
+Without a tracking server the bench makes a model first: it loads, prepares and trains with server 1's own
+commands, on the data set where one is found and on the synthetic sample where not. The other servers are
+installed from hashed locks beside this file, each into an environment of its own. Needs two cores and wrk.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from batches import csv_upload, json_rows_per_second
+from mlflow import MlflowClient, artifacts
+from patients import draw
+from report import Found, Medians, Round, section
+from servers import CHECKOUT, MODEL, VENVS, Server, Version, catalogue
+
+BENCH = Path(__file__).parent
+PEER_ENVIRONMENTS = ("bentoml", "litserve", "mlflow", "mlserver")
+CONNECTIONS = (1, 8, 32)
+SERVER_CORE, LOAD_CORE = 0, 1
+TOLERANCE = 1e-6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="file that a section in Markdown is written to")
+    parser.add_argument("--plot", type=Path, help="file that the plot is written to")
+    parser.add_argument("--tracking-uri", help="MLflow server whose production version is measured")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4)
+    given = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("the bench needs wrk (Debian: apt-get install wrk)")
+    if (os.cpu_count() or 1) <= LOAD_CORE:
+        sys.exit("the bench needs two cores")
+    install_peers()
+    with tempfile.TemporaryDirectory(prefix="readmission-bench-") as name:
+        folder = Path(name)
+        with tracking_server(folder, given.tracking_uri) as uri:
+            found = bench(fetch_version(uri, folder), folder, given.rounds, given.seconds)
+    text = section(found)
+    print(text)
+    if given.out:
+        given.out.write_text(text, encoding="utf-8")
+    if given.plot:
+        draw_plot(found.medians, given.plot)
+
+
+def install_peers() -> None:
+    uv = VENVS / "uv/bin/uv"
+    for name in PEER_ENVIRONMENTS:
+        place, lock = VENVS / f"bench-{name}", BENCH / f"requirements-{name}.txt"
+        stamp = VENVS / f"bench-{name}.installed"
+        if stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime:
+            continue
+        print(f"setup: {name}, to compare with", flush=True)
+        python = VENVS / "uv/bin/python"
+        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", python, place], check=True)
+        subprocess.run(
+            [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", place / "bin/python", lock],
+            check=True,
+        )
+        stamp.touch()
+
+
+@contextmanager
+def tracking_server(folder: Path, uri: str | None) -> Iterator[str]:
+    """Use the one that is given, or start one and train a model into it."""
+    if uri:
+        yield uri
+        return
+    port = free_port()
+    command = [
+        VENVS / "tracking/bin/python", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--workers", "1",
+        "--artifacts-destination", folder / "artifacts",
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "mlflow.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        wait_for(f"{uri}/health")
+        train(folder, uri)
+        yield uri
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def train(folder: Path, uri: str) -> None:
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "READMISSION_RAW_URL": f"sqlite:///{folder / 'raw.db'}",
+        "READMISSION_CLEAN_URL": f"sqlite:///{folder / 'clean.db'}",
+        "READMISSION_STAGING_DIR": str(folder / "staging"),
+        "READMISSION_TRACKING_URI": uri,
+        "READMISSION_ALLOW_SYNTHETIC": "true",
+    }
+    for command in ("load-all", "preprocess", "train"):
+        print(f"serving: {command}", flush=True)
+        subprocess.run(
+            [VENVS / "data/bin/python", "-m", "readmission_data", command],
+            check=True,
+            env=environment,
+            cwd=CHECKOUT,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def fetch_version(uri: str, folder: Path) -> Version:
+    client = MlflowClient(uri, uri)
+    number = str(client.get_model_version_by_alias(MODEL, "production").version)
+    source = client.get_model_version_download_uri(MODEL, number)
+    place = Path(
+        artifacts.download_artifacts(artifact_uri=source, dst_path=str(folder / "version"), tracking_uri=uri)
+    )
+    return Version(place, number, uri, json.loads((place / "input_schema.json").read_bytes()))
+
+
+def bench(version: Version, folder: Path, rounds: int, seconds: float) -> Found:
+    patients = draw(version.schema, 10_000)
+    servers = catalogue(version, folder, free_port)
+    try:
+        for server in servers:
+            print(f"serving: start {server.name}", flush=True)
+            server.start(SERVER_CORE, folder)
+        compare_answers(servers, patients[:20])
+        medians = measure(servers, patients[:200], folder, rounds, seconds)
+        for server in servers[1:]:
+            server.stop()
+        ours = servers[0]
+        url = f"http://127.0.0.1:{ours.port}/predict_batch"
+        os.sched_setaffinity(0, {LOAD_CORE})
+        rows = json_rows_per_second(url, patients, rounds)
+        uploads = [csv_upload(url, ours.pid, patients, count) for count in (10_000, 100_000, 400_000)]
+    finally:
+        for server in servers:
+            server.stop()
+    dataset = version.schema["dataset"]
+    return Found(medians, seconds, rounds, rows, uploads, version.schema["candidate"], dataset["synthetic"])
+
+
+def compare_answers(servers: list[Server], patients: list[dict[str, Any]]) -> None:
+    """Prove that all serve the same model."""
+    for server in servers:
+        server.wait(patients[0])
+    for patient in patients:
+        expected = servers[0].ask(patient)
+        for server in servers[1:]:
+            risk = server.ask(patient)
+            if risk is not None and (expected is None or not abs(risk - expected) <= TOLERANCE):
+                raise RuntimeError(f"{server.name} says {risk}, ours {expected}")
+
+
+def measure(
+    servers: list[Server], patients: list[dict[str, Any]], folder: Path, rounds: int, seconds: float
+) -> Medians:
+    runs: dict[str, dict[int, list[Round]]] = {
+        server.name: {count: [] for count in CONNECTIONS} for server in servers
+    }
+    for turn in range(rounds):
+        for server in servers:
+            bodies = folder / "bodies.jsonl"
+            bodies.write_text("\n".join(json.dumps(server.body(patient)) for patient in patients))
+            load(server, 1, 0.5, bodies)
+            for count in CONNECTIONS:
+                run = load(server, count, seconds, bodies)
+                runs[server.name][count].append(run)
+                print(
+                    f"serving: round {turn + 1}, {server.name}, {count}: {run.per_second:,.0f}/s", flush=True
+                )
+    return {
+        name: {
+            count: Round(
+                statistics.median(run.per_second for run in found),
+                statistics.median(run.p50 for run in found),
+                statistics.median(run.p99 for run in found),
+            )
+            for count, found in by_connections.items()
+        }
+        for name, by_connections in runs.items()
+    }
+
+
+def load(server: Server, connections: int, seconds: float, bodies: Path) -> Round:
+    run = subprocess.run(
+        [
+            "taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s",
+            "--timeout", "30s", "-s", BENCH / "post.lua", server.url,
+        ],
+        env={**os.environ, "BENCH_BODIES": str(bodies)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    found = re.search(r"BENCH (\{.*\})", run.stdout)
+    if found is None:
+        raise RuntimeError(f"wrk said nothing: {run.stdout[-500:]}{run.stderr[-500:]}")
+    told = json.loads(found[1])
+    if told["failed"]:
+        raise RuntimeError(f"{server.name}: {told['failed']} requests failed")
+    return Round(told["requests"] * 1e6 / told["microseconds"], told["p50"] / 1e3, told["p99"] / 1e3)
+
+
+def draw_plot(medians: Medians, target: Path) -> None:
+    values = {
+        name: {count: run.per_second for count, run in by_connections.items()}
+        for name, by_connections in medians.items()
+    }
+    # matplotlib belongs to server 1's environment.
+    subprocess.run(
+        [VENVS / "data/bin/python", BENCH / "plot.py", target],
+        input=json.dumps(values),
+        text=True,
+        check=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()
