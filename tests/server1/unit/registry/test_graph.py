@@ -43,7 +43,9 @@ def run(model: onnx.ModelProto, encoding: Encoding, frame: pd.DataFrame) -> np.n
     return scoring.score(session, frame, encoding.numeric, encoding.categorical)
 
 
-def test_every_candidate_is_the_same_model(sample: Sample, graphs: dict, candidate: str) -> None:
+def test_every_candidate_is_the_same_model(
+    sample: Sample, models: dict, graphs: dict, candidate: str
+) -> None:
     model = graphs[candidate]
     invented = golden.draw(sample.train, 500, 5)
     difference = parity.worst_difference(
