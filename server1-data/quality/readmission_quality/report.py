@@ -151,4 +151,4 @@ def _interval(interval: Interval) -> str:
 
 
 def _rounded(interval: Interval) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in dataclasses.asdict(interval).items()}
+    return {name: round(value, 4) for name, value in dataclasses.asdict(interval).items()}
