@@ -132,9 +132,10 @@ def confusion(labels: Array, scores: Array, threshold: float) -> Figure:
 def importance(table: pd.DataFrame, top: int = 20) -> Figure:
     """Return the features whose shuffling costs most ROC AUC; `table` is `permutation_importance`'s."""
     shown = table.head(top).iloc[::-1]
-    figure, axes = _figure("What the score rests on, validation split", width=7, height=6)
+    figure, axes = _figure("What the score rests on, validation split", width=9, height=6)
     axes.barh(shown["feature"], shown["importance"], xerr=shown["spread"], color=BLUE, ecolor=GREY)
     axes.grid(visible=False, axis="y")
+    axes.locator_params(axis="x", nbins=6)
     axes.set_xlabel("ROC AUC lost when the feature is shuffled")
     return figure
 
