@@ -60,8 +60,10 @@ def test_everything_is_scraped_and_every_rule_can_be_evaluated(watched):
     assert {target["labels"]["job"] for target in targets} == {
         "readmission-api", "airflow", "mlflow", "airflow-api", "mysql", "node", "prometheus", "alertmanager",
     }  # fmt: skip
-    assert watched.values("up == 0") == {}
-    assert set(itertools.chain(*watched.values("probe_success", instant=True).values())) == {1.0}
+    # A scrape may come late on a busy machine; that none ever came is a mistake.
+    for metric in ("up", "probe_success", "mysql_up"):
+        answered = watched.values(f"max_over_time({metric}[1m])", instant=True)
+        assert set(itertools.chain(*answered.values())) == {1.0}, answered
     rules = [rule for group in watched.get("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
     assert {rule["name"] for rule in rules} >= {alert["alert"] for alert in files.all_alerts()}

@@ -12,7 +12,7 @@ from server3.api.support.service import Service
 from server3.api.support.tracking import Registry
 
 MINUTES = 30
-SECONDS_A_MINUTE = 0.6
+SECONDS_A_MINUTE = 0.4
 PATIENTS_A_MINUTE = 15
 
 Patient = dict[str, Any]

@@ -44,7 +44,7 @@ def statsd_exporter() -> str:
         return str(built)
     go = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin")
     if go is None:
-        unavailable("statsd_exporter is missing, and there is no Go (1.24 or newer) to build it with")
+        unavailable("statsd_exporter is missing, and there is no Go (1.25 or newer) to build it with")
         raise AssertionError
     built.parent.mkdir(parents=True, exist_ok=True)
     folder = built.parent / f"build-{os.getpid()}"
