@@ -10,7 +10,7 @@ from pandera.errors import SchemaErrors
 from readmission_data.clean.cohort import DEATH_OR_HOSPICE
 from readmission_data.clean.encoding import Feature, FeatureKind
 from readmission_data.clean.tables import LABEL
-from readmission_data.encounters.columns import COLUMNS, ICD9_PATTERN, Column, Kind
+from readmission_data.encounters.columns import BY_NAME, COLUMNS, ICD9_PATTERN, Column, Kind
 from readmission_data.errors import ReadmissionDataError
 
 _SMALLINT: Final = 2**15
@@ -35,31 +35,32 @@ def _icd9() -> pa.Check:
     )
 
 
-def _encounter_column(column: Column, levels: Sequence[str]) -> pa.Column:
+def _encounter_column(column: Column) -> pa.Column:
     if column.kind in {Kind.IDENTIFIER, Kind.INTEGER}:
         bounds = pa.Check.in_range(column.minimum, column.maximum)
         return pa.Column("int64", bounds, unique=column.name == "encounter_id")
-    check = _icd9() if column.kind is Kind.ICD9 else _known(levels)
+    check = _icd9() if column.kind is Kind.ICD9 else _known(column.levels)
     return pa.Column(checks=check, nullable=column.missing)
 
 
-def _encounters(*, in_cohort: bool) -> pa.DataFrameSchema:
-    levels = {column.name: column.levels for column in COLUMNS}
-    if in_cohort:
-        kept = (code for code in levels["discharge_disposition_id"] if code not in DEATH_OR_HOSPICE)
-        levels["discharge_disposition_id"] = tuple(kept)
-    return pa.DataFrameSchema(
-        {column.name: _encounter_column(column, levels[column.name]) for column in COLUMNS},
-        checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
-        strict=True,
-    )
-
-
-ENCOUNTERS: Final = _encounters(in_cohort=False)
+ENCOUNTERS: Final = pa.DataFrameSchema(
+    {column.name: _encounter_column(column) for column in COLUMNS},
+    checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
+    strict=True,
+)
 """A split as RawData has it."""
 
-COHORT: Final = _encounters(in_cohort=True)
-"""A split without the discharges to death or hospice."""
+COHORT: Final = pa.DataFrameSchema(
+    {
+        "discharge_disposition_id": pa.Column(
+            checks=_known(
+                [code for code in BY_NAME["discharge_disposition_id"].levels if code not in DEATH_OR_HOSPICE]
+            )
+        )
+    },
+    checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
+)
+"""What is left of it: no discharge to death or hospice. The rest was checked before."""
 
 
 def processed(features: Sequence[Feature]) -> pa.DataFrameSchema:

@@ -214,10 +214,11 @@ class Encoding:
             rows += _cells(str(key), levels, table[:-1], table[-1])
         # Stable: within a feature they stay as they are, by source, the unknown level first.
         rows.sort(key=lambda row: row[0])
+        names = self.names
         positions, sources, levels_of_rows, values = zip(*rows, strict=True) if rows else ((), (), (), ())
         return pd.DataFrame(
             {
-                "feature": pd.array([self.names[position] for position in positions], dtype="str"),
+                "feature": pd.array([names[position] for position in positions], dtype="str"),
                 "source": pd.array(sources, dtype="str"),
                 "level": pd.array(levels_of_rows, dtype="str"),
                 "value": np.array(values, dtype=float),
