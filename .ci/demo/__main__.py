@@ -86,6 +86,7 @@ class Demo:
             "READMISSION_CLEAN_URL": f"sqlite:///{self.state / 'clean.db'}",
             "READMISSION_STAGING_DIR": str(self.state / "staging"),
             "READMISSION_ALL_BATCHES": "true",
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "READMISSION_TRACKING_URI": self.urls["mlflow"],
             "READMISSION_GIT_COMMIT": _git_commit(),
         }

@@ -71,9 +71,9 @@ def test_each_dag_says_what_it_is(name):
 def test_assets_tie_the_dags_together():
     load, preprocess, train = (read_dag(name) for name in NAMES)
     assert load.get_task("load_batch").outlets == [orchestration.RAW_BATCHES]
-    assert preprocess.timetable.asset_condition.objects == [orchestration.RAW_BATCHES]
+    assert preprocess.timetable.asset_condition.objects == (orchestration.RAW_BATCHES,)
     assert preprocess.get_task("save").outlets == [orchestration.PROCESSED_TABLES]
-    assert train.timetable.asset_condition.objects == [orchestration.PROCESSED_TABLES]
+    assert train.timetable.asset_condition.objects == (orchestration.PROCESSED_TABLES,)
 
 
 @pytest.mark.parametrize(
