@@ -47,6 +47,18 @@ test: $(DEV) ## All tests, with the real servers they need
 	@echo "test: server3-serving/ui"; .venvs/ui/bin/pytest tests/server3/ui
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
 
+BENCH := .cache/bench
+
+bench: $(DEV) ## Measures loading, preprocessing and serving; writes docs/performance.md
+	@.ci/system-parts
+	@mkdir -p $(BENCH) docs/images
+	@echo "bench: load"; .venvs/data/bin/python server1-data/bench/load.py --out $(BENCH)/load.md
+	@echo "bench: preprocess"; .venvs/data/bin/python server1-data/bench/preprocess.py --out $(BENCH)/preprocess.md
+	@echo "bench: serving"; .venvs/api/bin/python server3-serving/bench/serving.py \
+	  --out $(BENCH)/serving.md --plot docs/images/serving-performance.png
+	@cat server1-data/bench/preface.md $(BENCH)/serving.md $(BENCH)/load.md $(BENCH)/preprocess.md > docs/performance.md
+	@echo "bench: docs/performance.md"
+
 # --- environments -----------------------------------------------------------------------------
 
 $(UV): .ci/uv.txt .ci/bootstrap
