@@ -8,10 +8,16 @@ from mlflow.exceptions import MlflowException
 
 from readmission_data import databases
 from readmission_data.clean import tables as clean_tables
+from readmission_data.errors import ReadmissionDataError
 from readmission_data.raw import ledger
 from readmission_data.raw import tables as raw_tables
 from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import DataSettings
+
+
+class TrackingError(ReadmissionDataError):
+    """The tracking server is away or refuses."""
+
 
 _REPORTED = ("roc_auc", "average_precision")
 
@@ -70,14 +76,16 @@ def _clean(settings: DataSettings) -> dict[str, Any]:
 def _newest_model(settings: DataSettings) -> dict[str, Any]:
     client = MlflowClient(settings.tracking_uri)
     try:
-        aliases = client.get_registered_model(MODEL_NAME).aliases
-    except MlflowException:
+        versions = client.search_model_versions(
+            f"name = '{MODEL_NAME}'", order_by=["version_number DESC"], max_results=1
+        )
+    except MlflowException as error:
+        raise TrackingError(f"MLflow does not answer as it should: {error.error_code}") from error
+    if not versions:
         return {"name": MODEL_NAME, "version": None}
-    versions = client.search_model_versions(
-        f"name = '{MODEL_NAME}'", order_by=["version_number DESC"], max_results=1
-    )
     version = versions[0]
-    metrics = client.get_run(version.run_id).data.metrics
+    aliases = client.get_registered_model(MODEL_NAME).aliases
+    metrics = client.get_run(str(version.run_id)).data.metrics
     return {
         "name": MODEL_NAME,
         "version": version.version,
