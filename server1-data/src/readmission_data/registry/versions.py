@@ -1,6 +1,7 @@
 """Reads versions of the registered model back from MLflow."""
 
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ class Version:
 
 def connect(settings: DataSettings) -> MlflowClient:
     """Return a client of the tracking server; its address is set for the whole process, as downloads need."""
+    # A bar for each of many small files would bury what a log has to say.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(settings.tracking_uri)
     return MlflowClient(settings.tracking_uri)
 
