@@ -98,3 +98,15 @@ def point_rehearsal(registry: Served, rehearsal_api: Served) -> Iterator[Callabl
     point("2")
     headers = {"authorization": f"Bearer {TOKEN}"}
     httpx.post(f"{rehearsal_api.url}/reload_model", headers=headers, timeout=60).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def pages(api: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The pages of version 1, as a user starts them."""
+    server = processes.pages(tmp_path_factory.mktemp("pages"), api.url)
+    server.start()
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()

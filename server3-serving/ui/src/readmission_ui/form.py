@@ -15,6 +15,7 @@ FOLDED_FROM: Final = 9
 
 
 LANGUAGE_KEY: Final = "form language"
+FILLING_KEY: Final = "form filling"
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,19 @@ class Filled:
     missing: tuple[Field, ...]
 
 
-def key(field: Field, language: str) -> str:
-    """Return the widget's key: a field that can hold other things than before starts empty.
+def key(field: Field, place: str) -> str:
+    """Return the widget's key: a field that can hold other things than before starts empty."""
+    return f"field {field.name} {field.shape} {place}"
 
-    A select box in the browser knows its values by their labels, so each language has a box of its own.
+
+def place(language: str) -> str:
+    """Return what the keys of all fields share: it is new for each language and each filling.
+
+    A select box in the browser knows its values by their labels, so each language has boxes of its own. And a
+    browser sends all that its widgets hold with every click, also what it held before an answer that is still
+    on its way: with the keys of the patient before it would mix two patients into one.
     """
-    return f"field {field.name} {field.shape} {language}"
+    return f"{language} {st.session_state.get(FILLING_KEY, 0)}"
 
 
 def start(field: Field) -> Value:
@@ -42,6 +50,9 @@ def start(field: Field) -> Value:
 
 def fill(schema: Schema, example: Example | None, language: str) -> None:
     """Put an example patient into the form, or empty it."""
+    for field in schema.fields:
+        st.session_state.pop(key(field, place(language)), None)
+    st.session_state[FILLING_KEY] = st.session_state.get(FILLING_KEY, 0) + 1
     values = {} if example is None else example.patient
     for field in schema.fields:
         given: Value = values.get(field.name)
@@ -49,7 +60,7 @@ def fill(schema: Schema, example: Example | None, language: str) -> None:
             given = start(field)
         elif not field.numeric:
             given = str(given)
-        st.session_state[key(field, language)] = given
+        st.session_state[key(field, place(language))] = given
 
 
 def draw(schema: Schema, texts: Texts) -> Filled:
@@ -83,14 +94,15 @@ def _carry_over(schema: Schema, language: str) -> None:
     if before == language:
         return
     for field in schema.fields:
-        if key(field, before) in st.session_state:
-            st.session_state[key(field, language)] = st.session_state[key(field, before)]
+        if key(field, place(before)) in st.session_state:
+            st.session_state[key(field, place(language))] = st.session_state[key(field, place(before))]
 
 
 def _draw_folded(fields: Sequence[Field], schema: Schema, texts: Texts) -> dict[str, Value]:
     """Draw the fields in a drawer that tells how many of them are set."""
     set_now = sum(
-        st.session_state.get(key(field, texts.language), start(field)) != start(field) for field in fields
+        st.session_state.get(key(field, place(texts.language)), start(field)) != start(field)
+        for field in fields
     )
     label = texts("form.folded", count=len(fields), set=set_now)
     with st.expander(label, key=f"drawer {fields[0].group}"):
@@ -125,7 +137,7 @@ def _draw_field(field: Field, schema: Schema, texts: Texts) -> Value:
             step=1 if whole else None,
             placeholder=_range(field, texts),
             help=explained or None,
-            key=key(field, language),
+            key=key(field, place(language)),
             persist_state="session",
         )
     placeholder = "" if field.reference is None else texts("form.such_as", value=field.reference)
@@ -133,7 +145,7 @@ def _draw_field(field: Field, schema: Schema, texts: Texts) -> Value:
         label,
         help=explained or None,
         placeholder=placeholder,
-        key=key(field, language),
+        key=key(field, place(language)),
         persist_state="session",
     )
     return text.strip() if text else None
@@ -150,7 +162,7 @@ def _draw_category(field: Field, schema: Schema, label: str, explained: str, tex
         format_func=lambda value: schema.shown(field, value, language),
         placeholder=texts("form.choose"),
         help=explained or None,
-        key=key(field, language),
+        key=key(field, place(language)),
         persist_state="session",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from server3.ui.conftest import TOKEN, Apis
 from server3.ui.support import patients, processes
@@ -43,18 +43,6 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def pages(apis: Apis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("pages")
-    server = processes.pages(folder, apis.production.url)
-    server.start()
-    try:
-        server.wait()
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Call it with an address for a page that may not talk to anybody else, nor err."""
@@ -86,6 +74,10 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert strays == []
 
 
+def length_of_stay(page: Page) -> Locator:
+    return page.get_by_role("spinbutton", name="Length of stay (days) *", exact=True)
+
+
 def example(api: Served, number: int) -> dict:
     return httpx.get(f"{api.url}/model/schema").json()["examples"][number]["patient"]
 
@@ -98,7 +90,7 @@ def test_a_prediction_in_both_languages(visit, pages: Served, api: Served):
     page = visit(pages.url)
     page.get_by_role("button", name="High risk").click()
     days = example(api, 2)["time_in_hospital"]
-    expect(page.get_by_label("Length of stay (days) *", exact=True)).to_have_value(str(days))
+    expect(length_of_stay(page)).to_have_value(str(days))
     page.get_by_role("button", name="Predict the risk").click()
     risk = 100 * risk_of(api, 2)
     expect(page.get_by_role("heading", name=f"{risk:.1f}%")).to_be_visible()
@@ -116,6 +108,26 @@ def test_a_prediction_in_both_languages(visit, pages: Served, api: Served):
     risk = 100 * risk_of(api, 0)
     expect(page.get_by_role("heading", name=f"{risk:.1f}".replace(".", ","))).to_be_visible()
     assert page.url.endswith("?lang=es")
+
+
+def test_two_quick_clicks_never_mix_two_patients(visit, pages: Served, api: Served):
+    page = visit(pages.url)
+    page.get_by_role("button", name="High risk").click()
+    stays = page.get_by_role("spinbutton", name="Inpatient stays *", exact=True)
+    expect(stays).to_have_value(str(example(api, 2)["number_inpatient"]))
+    # The second click falls between the first and the last field of the other patient.
+    page.evaluate(
+        """async () => {
+          const held = () => [...document.querySelectorAll(".stMain input")].map(input => input.value).join();
+          const before = held();
+          document.querySelector(".st-key-example-0 button").click();
+          while (held() === before) await new Promise(requestAnimationFrame);
+          document.querySelector(".st-key-predict button").click();
+        }"""
+    )
+    expect(page.get_by_role("heading", name=f"{100 * risk_of(api, 0):.1f}%")).to_be_visible()
+    expect(length_of_stay(page)).to_have_value(str(example(api, 0)["time_in_hospital"]))
+    expect(page.get_by_text("The form has changed since this answer.")).to_be_hidden()
 
 
 def test_a_spanish_browser_is_greeted_in_spanish(visit, pages: Served):
@@ -157,7 +169,7 @@ def test_a_batch_of_500_rows_of_which_7_are_bad(visit, pages: Served, api: Serve
 def test_the_api_goes_away_and_comes_back(visit, pages: Served, api: Served):
     page = visit(pages.url)
     page.get_by_role("button", name="Middle risk").click()
-    days = page.get_by_label("Length of stay (days) *", exact=True)
+    days = length_of_stay(page)
     expect(days).to_have_value(str(example(api, 1)["time_in_hospital"]))
     days.fill("11")
     days.press("Enter")
@@ -169,7 +181,7 @@ def test_the_api_goes_away_and_comes_back(visit, pages: Served, api: Served):
         api.start()
         api.wait()
     expect(page.get_by_text("API ready · version 1").first).to_be_visible()
-    expect(page.get_by_label("Length of stay (days) *", exact=True)).to_have_value("11")
+    expect(length_of_stay(page)).to_have_value("11")
     page.get_by_role("button", name="Predict the risk").click()
     expect(page.get_by_text("What moved it most")).to_be_visible()
 

@@ -131,16 +131,19 @@ def _draw_refused(page: Page, result: Result) -> None:
             key="refused file",
             width="stretch",
         )
-        table = pd.DataFrame(
-            {
-                texts("batch.row"): [row.row for row in result.refused],
-                texts("batch.why"): [
-                    problems.problem_sentence(row.answer.problem(), page.schema, texts)
-                    for row in result.refused
-                ],
-            }
+        reasons = [
+            problems.problem_sentence(row.answer.problem(), page.schema, texts) for row in result.refused
+        ]
+        numbers = [row.row for row in result.refused]
+        st.dataframe(
+            pd.DataFrame({texts("batch.row"): numbers, texts("batch.why"): reasons}),
+            hide_index=True,
+            column_config={
+                texts("batch.row"): st.column_config.NumberColumn(width=80),
+                texts("batch.why"): st.column_config.TextColumn(width=1000),
+            },
+            key="refused rows",
         )
-        st.dataframe(table, hide_index=True, key="refused rows")
 
 
 def _draw_accepted(page: Page, result: Result) -> None:
