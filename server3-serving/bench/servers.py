@@ -17,6 +17,9 @@ PEERS = Path(__file__).parent / "peers"
 VENVS = CHECKOUT / ".venvs"
 MODEL = "best_diabetes_readmission_model"
 
+MLFLOW_ONNX = "mlflow models serve, ONNX tensors"
+MLFLOW_SKLEARN = "mlflow models serve, scikit-learn"
+
 Patient = dict[str, Any]
 
 
@@ -93,7 +96,7 @@ class Server:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
@@ -129,6 +132,23 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
         command: list[str | Path] = [VENVS / "api/bin/python", "-m", "readmission_api"]
         return Server(name, command, port, "/predict", _same, _probability, settings | more)
 
+    def mlflow_models_serve(
+        name: str,
+        venv: str,
+        model: Path,
+        body: Callable[[Patient], Any],
+        risk: Callable[[Any], float | None],
+    ) -> Server:
+        port = ports()
+        binaries = VENVS / venv / "bin"
+        command: list[str | Path] = [binaries / "mlflow", "models", "serve", "-m", model]
+        command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        environment = {
+            "MLFLOW_TRACKING_URI": version.tracking_uri,
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+        }
+        return Server(name, command, port, "/invocations", body, risk, environment)
+
     def tensors(patient: Patient) -> dict[str, Any]:
         return {
             "inputs": {
@@ -147,7 +167,7 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             ]
         }
 
-    mlflow_port, lit_port, bento_port, mlserver_port = ports(), ports(), ports(), ports()
+    lit_port, bento_port, mlserver_port = ports(), ports(), ports()
     mlserver_folder = folder / "mlserver"
     mlserver_folder.mkdir()
     (mlserver_folder / "model-settings.json").write_text(
@@ -171,20 +191,15 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             "this project, with its prediction log",
             READMISSION_API_PREDICTION_LOG_URL=f"sqlite:///{folder / 'log.db'}",
         ),
-        Server(
-            "mlflow models serve",
-            [
-                VENVS / "bench-mlflow/bin/mlflow", "models", "serve", "-m", version.folder,
-                "--env-manager", "local", "--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1",
-            ],
-            mlflow_port,
-            "/invocations",
-            tensors,
-            lambda answer: _first(answer["predictions"]),
-            {
-                "MLFLOW_TRACKING_URI": version.tracking_uri,
-                "PATH": f"{VENVS / 'bench-mlflow/bin'}:{os.environ['PATH']}",
-            },
+        mlflow_models_serve(
+            MLFLOW_ONNX, "bench-mlflow", version.folder, tensors, lambda answer: _first(answer["predictions"])
+        ),
+        mlflow_models_serve(
+            MLFLOW_SKLEARN,
+            "data",
+            version.folder / "sklearn",
+            lambda patient: {"dataframe_records": [patient]},
+            lambda answer: answer["predictions"][0][1],
         ),
         under_uvicorn(
             "FastAPI + scikit-learn",

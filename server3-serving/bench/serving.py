@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="file that the plot is written to")
     parser.add_argument("--tracking-uri", help="MLflow server whose production version is measured")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--seconds", type=int, default=4)
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("the bench needs wrk (Debian: apt-get install wrk)")
@@ -135,7 +135,7 @@ def fetch_version(uri: str, folder: Path) -> Version:
     return Version(place, number, uri, json.loads((place / "input_schema.json").read_bytes()))
 
 
-def bench(version: Version, folder: Path, rounds: int, seconds: float) -> Found:
+def bench(version: Version, folder: Path, rounds: int, seconds: int) -> Found:
     patients = draw(version.schema, 10_000)
     servers = catalogue(version, folder, free_port)
     try:
@@ -171,7 +171,7 @@ def compare_answers(servers: list[Server], patients: list[dict[str, Any]]) -> No
 
 
 def measure(
-    servers: list[Server], patients: list[dict[str, Any]], folder: Path, rounds: int, seconds: float
+    servers: list[Server], patients: list[dict[str, Any]], folder: Path, rounds: int, seconds: int
 ) -> Medians:
     runs: dict[str, dict[int, list[Round]]] = {
         server.name: {count: [] for count in CONNECTIONS} for server in servers
@@ -180,7 +180,7 @@ def measure(
         for server in servers:
             bodies = folder / "bodies.jsonl"
             bodies.write_text("\n".join(json.dumps(server.body(patient)) for patient in patients))
-            load(server, 1, 0.5, bodies)
+            load(server, 1, 1, bodies)
             for count in CONNECTIONS:
                 run = load(server, count, seconds, bodies)
                 runs[server.name][count].append(run)
@@ -200,10 +200,10 @@ def measure(
     }
 
 
-def load(server: Server, connections: int, seconds: float, bodies: Path) -> Round:
+def load(server: Server, connections: int, seconds: int, bodies: Path) -> Round:
     run = subprocess.run(
         [
-            "taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s",
+            "taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
             "--timeout", "30s", "-s", BENCH / "post.lua", server.url,
         ],
         env={**os.environ, "BENCH_BODIES": str(bodies)},
