@@ -110,7 +110,7 @@ class Demo:
 
     def say(self, line: str) -> None:
         """Print one line of progress with the seconds since the start."""
-        CONSOLE.print(f"[dim]{time.monotonic() - self.began:6.1f} s[/]  {line}")
+        CONSOLE.print(f"[dim]{time.monotonic() - self.began:6.1f} s[/]  {line}", soft_wrap=True)
 
     def data_command(self, *arguments: str) -> dict[str, Any]:
         """Run one command of server 1 and return the JSON that it prints."""
