@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from readmission_data.errors import ReadmissionDataError
+from readmission_data.registry.quality_report import PACKAGED
 from readmission_data.settings import DataSettings
 from readmission_quality import encounters, figures, report
 from readmission_quality.evaluation import candidates_by_default
@@ -19,7 +20,6 @@ from readmission_quality.progress import Progress
 HERE: Final = Path(__file__).resolve().parent
 CHECKOUT: Final = HERE.parents[1]
 PAGE: Final = CHECKOUT / "docs" / "model-quality.md"
-REFERENCE: Final = HERE.parent / "src" / "readmission_data" / "registry" / "quality_reference.json"
 TRIED: Final = HERE / "tried.md"
 
 FOLDS: Final = 5
@@ -58,11 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     # The files of the project speak of the public data set, measured in full; other runs name their own.
     in_full = cohort.source.kind == "uci" and not options.quick
     page = options.page or (PAGE if in_full else None)
-    reference = options.report or (REFERENCE if in_full else None)
+    card = options.report or (PACKAGED if in_full else None)
     if page:
         page.write_text(report.to_markdown(found, TRIED.read_text(encoding="utf-8")), encoding="utf-8")
-    if reference:
-        reference.write_text(report.to_json(found), encoding="utf-8")
+    if card:
+        card.write_text(report.to_json(found), encoding="utf-8")
     progress.say("done")
     return 0
 

@@ -13,6 +13,7 @@ from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Float32Array
 from readmission_data.encounters.columns import TARGET
 from readmission_data.training.metrics import evaluate
+from readmission_data.training.search import risk
 from readmission_quality import pipelines
 from readmission_quality.encounters import Encounters
 from readmission_quality.evaluation import fold_numbers
@@ -72,4 +73,4 @@ def _oversampled(features: Float32Array, labels: Labels, seed: int) -> float:
     tested, trained = np.split(rows, [len(rows) // _FOLDS])
     forest = RandomForestClassifier(60, n_jobs=1, random_state=seed)
     forest.fit(features[trained], labels[trained])
-    return _auc(labels[tested], pipelines.probability(forest, features[tested]))
+    return _auc(labels[tested], risk(forest, features[tested]))

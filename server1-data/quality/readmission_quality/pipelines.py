@@ -20,6 +20,7 @@ from readmission_data.clean.encoding import Encoding, Float32Array
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Kind
 from readmission_data.registry import graph, scoring
 from readmission_data.training.candidates import CANDIDATES
+from readmission_data.training.search import risk
 
 Scores = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int8]
@@ -73,7 +74,7 @@ def served(prepared: Prepared, candidate: str, seed: int) -> tuple[Scores, float
     model.fit(prepared.columns(prepared.chosen), prepared.labels)
     session = scoring.session(graph.build(encoding, model).SerializeToString())
     scores = scoring.score(session, prepared.test, encoding.numeric, encoding.categorical)
-    difference = np.abs(scores - probability(model, encoding.transform(prepared.test))).max()
+    difference = np.abs(scores - risk(model, encoding.transform(prepared.test))).max()
     return scores, float(difference)
 
 
@@ -81,7 +82,7 @@ def all_features(prepared: Prepared, seed: int) -> Scores:
     """Return the scores [test rows] of the headline candidate on every feature, none left out."""
     model = estimator(HEADLINE, seed)
     model.fit(prepared.matrix, prepared.labels)
-    return probability(model, prepared.encoding.transform(prepared.test))
+    return risk(model, prepared.encoding.transform(prepared.test))
 
 
 def plain_logistic_regression(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> Scores:
@@ -106,13 +107,7 @@ def k_best_one_hots(train: pd.DataFrame, test: pd.DataFrame, seed: int) -> Score
 def trees(features: Float32Array, labels: Labels, test: Float32Array, seed: int) -> Scores:
     """Return the scores [test rows] of the headline candidate on any features."""
     model: LGBMClassifier = estimator(HEADLINE, seed)
-    return probability(model.fit(features, labels), test)
-
-
-def probability(model: ClassifierMixin, features: Float32Array) -> Scores:
-    """Return the probability [n] of readmission within 30 days."""
-    scores: Scores = model.predict_proba(features)[:, 1].astype(np.float64)
-    return scores
+    return risk(model.fit(features, labels), test)
 
 
 def _group(code: str) -> str:
