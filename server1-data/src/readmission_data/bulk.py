@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,6 +20,17 @@ ROWS_AT_ONCE: Final = 20_000
 _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
 _NEEDS_ESCAPE: Final = r"[\\\t\n\r\x00]"
 _NULL: Final = "\\N"
+
+
+@dataclass(frozen=True, slots=True)
+class CsvLines:
+    """Rows as lines of a CSV without quotes and backslashes, how it spells null, and columns of one value."""
+
+    text: bytes
+    rows: int
+    names: Sequence[str]
+    null: bytes
+    constants: Mapping[str, int]
 
 
 class BulkError(ReadmissionDataError):
@@ -38,9 +50,32 @@ def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> Non
     if columns.num_rows == 0:
         return
     if connection.dialect.name == "mysql":
-        _load_data(connection, table, columns)
+        quote = connection.dialect.identifier_preparer
+        names = ", ".join(quote.quote(name) for name in columns.column_names)
+        texts = map(_as_text, columns.to_batches(ROWS_AT_ONCE))
+        _load_data(connection, table, texts, columns.num_rows, f"({names})")
     else:
         _insert_many(connection, table, columns)
+
+
+def insert_csv(connection: sa.Connection, table: sa.Table, lines: CsvLines) -> None:
+    """Insert rows that are spelled already, on MySQL alone: quicker than to spell them again.
+
+    As with `insert`, a value that does not fit or a key that is there raises `BulkError`.
+    """
+    quote = connection.dialect.identifier_preparer
+    names = ", ".join(quote.quote(name) for name in lines.names)
+    values = ", ".join(f"{quote.quote(name)} = {value:d}" for name, value in lines.constants.items())
+    null = _NULL.encode()
+    # Twice, since a comma ends one field and begins the next.
+    text = lines.text.replace(b",%b," % lines.null, b",%b," % null).replace(
+        b",%b," % lines.null, b",%b," % null
+    )
+    if table.columns[lines.names[0]].nullable or table.columns[lines.names[-1]].nullable:
+        outer = rb"^%b(?=,)|(?<=,)%b$" % (re.escape(lines.null), re.escape(lines.null))
+        text = re.sub(outer, rb"\\N", text, flags=re.MULTILINE)
+    how = f"FIELDS TERMINATED BY ',' ({names}) SET {values}"
+    _load_data(connection, table, [text], lines.rows, how)
 
 
 def read(connection: sa.Connection, table: sa.Table, names: Sequence[str] | None = None) -> pa.Table:
@@ -102,18 +137,17 @@ def _insert_many(connection: sa.Connection, table: sa.Table, columns: pa.Table) 
             raise BulkError(f"{table.name} refused rows: {error.orig}") from error
 
 
-def _load_data(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> None:
-    quote = connection.dialect.identifier_preparer
-    names = ", ".join(quote.quote(name) for name in columns.column_names)
+def _load_data(connection: sa.Connection, table: sa.Table, texts: Iterable[Any], rows: int, how: str) -> None:
     # The file has no name: nothing stays behind when this process is killed.
     with tempfile.TemporaryFile() as file:
-        for batch in columns.to_batches(ROWS_AT_ONCE):
-            file.write(_as_text(batch))
+        for text in texts:
+            file.write(text)
         file.flush()
         file.seek(0)
         statement = (
-            f"LOAD DATA LOCAL INFILE '/dev/fd/{file.fileno()}' INTO TABLE {quote.format_table(table)} "
-            f"CHARACTER SET utf8mb4 ({names})"
+            f"LOAD DATA LOCAL INFILE '/dev/fd/{file.fileno()}' "
+            f"INTO TABLE {connection.dialect.identifier_preparer.format_table(table)} "
+            f"CHARACTER SET utf8mb4 {how}"
         )
         loaded = connection.exec_driver_sql(statement).rowcount
     warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").first()
@@ -122,8 +156,8 @@ def _load_data(connection: sa.Connection, table: sa.Table, columns: pa.Table) ->
         place = re.search(r"column '(\w+)' at row (\d+)|for key '([\w.]+)'", str(warning.Message))
         where = f" ({place.group()})" if place else ""
         raise BulkError(f"{table.name} refused rows: MySQL's warning {warning.Code}{where}")
-    if loaded != columns.num_rows:
-        raise BulkError(f"{table.name} took {loaded} of {columns.num_rows} rows")
+    if loaded != rows:
+        raise BulkError(f"{table.name} took {loaded} of {rows} rows")
 
 
 def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no types

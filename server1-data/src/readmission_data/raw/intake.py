@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from readmission_data import bulk
-from readmission_data.encounters.columns import IDENTIFIERS
+from readmission_data.encounters.columns import IDENTIFIERS, MISSING
 from readmission_data.raw import lines, validation
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
@@ -25,14 +25,14 @@ _UNREADABLE = len(ORDER)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The rows of a block that a load may want: their fields as text, their splits as indices into `ORDER`.
+    """The rows of a block that a load may want, checked, and their splits as indices into `ORDER`.
 
     `left_over` tells that rows were passed over which the next load wants.
     """
 
     block: lines.Block
     rows: lines.Rows
-    fields: pa.Table
+    checked: validation.Checked
     codes: Codes
     left_over: bool
 
@@ -94,18 +94,20 @@ class Intake:
             self.seen.note(numbers[good])
         # The load may become full while this runs ahead of it; `_take` looks again.
         full = self._full
+        left_over = False
         if full or not self.delivery.held_out:
             wanted = _is_held_out(codes) == full
+            left_over = full and not wanted.all()
             rows, codes = rows.only(wanted), codes[wanted]
-            return _Prepared(block, rows, validation.parse(rows, header), codes, full and not wanted.all())
-        return _Prepared(block, rows, validation.parse(rows, header), codes, left_over=False)
+        checked = validation.check(validation.parse(rows, header), rows.plain_rows)
+        return _Prepared(block, rows, checked, codes, left_over)
 
     def _take(self, prepared: _Prepared) -> None:
-        block, rows, fields, codes = prepared.block, prepared.rows, prepared.fields, prepared.codes
+        block, rows, codes = prepared.block, prepared.rows, prepared.codes
         self._left_over |= prepared.left_over
         start = 0
         if not self._full:
-            cut = self._take_until_full(rows, fields, codes)
+            cut = self._take_until_full(prepared)
             self._full = cut is not None
             start = len(rows) if cut is None else cut + 1
             self.offset = block.offset + (len(block.content) if cut is None else int(rows.following[cut]))
@@ -114,7 +116,7 @@ class Intake:
             wanted = _is_held_out(codes)
             wanted[:start] = False
             self._left_over |= not wanted[start:].all()
-            self._keep(rows, codes, self._judge(rows, fields, wanted))
+            self._keep(prepared, self._judge(prepared, wanted))
 
     def _codes(self, rows: lines.Rows, fields: pa.Table) -> Codes:
         """Give each row's split as an index into `ORDER`."""
@@ -123,9 +125,10 @@ class Intake:
         codes[rows.plain_rows[good]] = assign(patients[good], self.salt)
         return codes
 
-    def _take_until_full(self, rows: lines.Rows, fields: pa.Table, codes: Codes) -> int | None:
+    def _take_until_full(self, prepared: _Prepared) -> int | None:
         """Take rows in their order; give the one that made the load full, None where there is room left."""
-        judged = self._judge(rows, fields, np.ones(len(rows), dtype=np.bool_))
+        codes = prepared.codes
+        judged = self._judge(prepared, np.ones(len(codes), dtype=np.bool_))
         cut = None
         if self.delivery.train_limit is not None:
             room = self.delivery.train_limit - self.taken[Split.TRAIN]
@@ -133,29 +136,40 @@ class Intake:
             if len(train) >= room:
                 cut = int(train[room - 1])
                 judged = _until(judged, cut)
-        self._keep(rows, codes, judged)
+        self._keep(prepared, judged)
         return cut
 
-    def _judge(self, rows: lines.Rows, fields: pa.Table, wanted: npt.NDArray[np.bool_]) -> _Judged:
-        chosen = wanted[rows.plain_rows]
-        if not chosen.all():
-            fields = fields.filter(pa.array(chosen))
-        checked = validation.check(fields, rows.plain_rows[chosen])
-        verdict = self.seen.judge(self.connection, checked.columns)
-        broken = {row: reason for row, reason in rows.broken.items() if wanted[row]}
-        broken.update(checked.broken)
-        broken.update((int(checked.rows[position]), reason) for position, reason in verdict.refused.items())
-        columns = checked.columns if verdict.new.all() else checked.columns.filter(pa.array(verdict.new))
-        return _Judged(columns, checked.rows[verdict.new], checked.rows[verdict.known], broken)
+    def _judge(self, prepared: _Prepared, wanted: npt.NDArray[np.bool_]) -> _Judged:
+        checked = prepared.checked
+        good = checked.rows[wanted[checked.rows]]
+        columns = _chosen(checked.columns, wanted[checked.rows])
+        verdict = self.seen.judge(self.connection, columns)
+        broken = {
+            row: reason
+            for row, reason in (*prepared.rows.broken.items(), *checked.broken.items())
+            if wanted[row]
+        }
+        broken.update((int(good[position]), reason) for position, reason in verdict.refused.items())
+        return _Judged(_chosen(columns, verdict.new), good[verdict.new], good[verdict.known], broken)
 
-    def _keep(self, rows: lines.Rows, codes: Codes, judged: _Judged) -> None:
+    def _keep(self, prepared: _Prepared, judged: _Judged) -> None:
         """Put new rows into their tables and broken ones beside them."""
-        split_codes = codes[judged.new]
+        rows, codes = prepared.rows, prepared.codes
         for code, split in enumerate(ORDER):
-            count = int(np.count_nonzero(split_codes == code))
-            part = judged.columns.filter(pa.array(split_codes == code))
-            part = part.append_column("batch", pa.repeat(self.batch, count))
-            bulk.insert(self.connection, ENCOUNTERS[split], part)
+            chosen = codes[judged.new] == code
+            count = int(np.count_nonzero(chosen))
+            if count == 0:
+                continue
+            if self.connection.dialect.name == "mysql":
+                # Rows that passed every check need not be spelled again.
+                text = rows.plain_text(np.isin(rows.plain_rows, judged.new[chosen], assume_unique=True))
+                batch = {"batch": self.batch}
+                spelled = bulk.CsvLines(text, count, self.delivery.header, MISSING.encode(), batch)
+                bulk.insert_csv(self.connection, ENCOUNTERS[split], spelled)
+            else:
+                part = _chosen(judged.columns, chosen)
+                part = part.append_column("batch", pa.repeat(self.batch, count))
+                bulk.insert(self.connection, ENCOUNTERS[split], part)
             self.taken[split] += count
         self.seen.took(judged.columns["encounter_id"].to_numpy())
         self.known += len(judged.known)
@@ -178,6 +192,10 @@ class Intake:
         }
         bulk.insert(self.connection, REJECTED_ROWS, pa.table(columns))
         self.rejected += len(order)
+
+
+def _chosen(columns: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    return columns if mask.all() else columns.filter(pa.array(mask))
 
 
 def _is_held_out(codes: Codes) -> npt.NDArray[np.bool_]:

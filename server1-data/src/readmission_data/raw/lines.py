@@ -67,11 +67,6 @@ class Rows:
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Rows":
         """Give some of the rows, chosen by a mask [n]."""
         chosen = wanted[self.plain_rows]
-        if self.plain is self.content:
-            pieces = zip(self.starts[wanted].tolist(), self.ends[wanted].tolist(), strict=True)
-            plain = [self.content[start:end] for start, end in pieces]
-        else:
-            plain = list(itertools.compress(self.plain.split(b"\n"), chosen.tolist()))
         rows = np.cumsum(wanted) - 1
         broken = {int(rows[row]): reason for row, reason in self.broken.items() if wanted[row]}
         return Rows(
@@ -80,10 +75,19 @@ class Rows:
             self.ends[wanted],
             self.following[wanted],
             self.numbers[wanted],
-            b"\n".join(plain),
+            self.plain_text(chosen),
             rows[self.plain_rows[chosen]],
             broken,
         )
+
+    def plain_text(self, chosen: npt.NDArray[np.bool_]) -> bytes:
+        """Give some of the plain rows as lines of text, chosen by a mask over `plain_rows`."""
+        if chosen.all() and self.plain.count(b"\n") == len(chosen) and b"\r" not in self.plain:
+            return self.plain
+        if self.plain is self.content:
+            pieces = zip(self.starts[chosen].tolist(), self.ends[chosen].tolist(), strict=True)
+            return b"\n".join([self.content[start:end] for start, end in pieces])
+        return b"\n".join(itertools.compress(self.plain.split(b"\n"), chosen.tolist()))
 
     def line(self, row: int) -> bytes:
         """Give a row as it came."""

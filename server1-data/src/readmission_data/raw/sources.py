@@ -1,5 +1,6 @@
 """Where batches come from, and the file among them."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
@@ -8,8 +9,10 @@ from readmission_data.dataset import DatasetFile
 from readmission_data.raw.errors import SourceError
 from readmission_data.raw.ledger import Batch
 from readmission_data.raw.lines import Block, read_header
+from readmission_data.raw.split import TRAIN_SHARE
 
 BLOCK_BYTES: Final = 2 << 20
+_SMALLEST: Final = 1 << 16
 _LONGEST_LINE: Final = 8 << 20
 _LONGEST_HEADER: Final = 1 << 16
 
@@ -74,15 +77,17 @@ class FileSource:
         stream = self.file.open_csv()
         line = stream.readline(_LONGEST_HEADER)
         header = read_header(line, self.name)
+        sizes: Iterator[int] = itertools.repeat(BLOCK_BYTES)
         offset, number = len(line), 2
         if earlier:
             offset, number = int(earlier[-1].next_cursor), earlier[-1].next_line
             stream.seek(offset)
+            sizes = _sizes(int(self.batch_size / TRAIN_SHARE * offset / number))
         return Delivery(
             sha256=self.file.sha256,
             dataset_kind=self.file.kind,
             header=header,
-            blocks=_blocks(stream, offset, number, self.name),
+            blocks=_blocks(stream, sizes, offset, number, self.name),
             earlier=earlier,
             whole=True,
             train_limit=self.batch_size,
@@ -92,11 +97,18 @@ class FileSource:
         )
 
 
-def _blocks(stream: BinaryIO, offset: int, number: int, name: str) -> Iterator[Block]:
+def _sizes(expected: int) -> Iterator[int]:
+    """Give sizes of blocks: a few for what a load will probably take, then small ones."""
+    part = min(max(expected // 4, _SMALLEST), BLOCK_BYTES)
+    yield from itertools.repeat(part, max(expected // part, 1))
+    yield from itertools.repeat(max(part // 8, _SMALLEST))
+
+
+def _blocks(stream: BinaryIO, sizes: Iterator[int], offset: int, number: int, name: str) -> Iterator[Block]:
     """Cut the rest of a stream into blocks of whole lines, and close it."""
     with stream:
         rest = b""
-        while chunk := stream.read(BLOCK_BYTES):
+        while chunk := stream.read(next(sizes)):
             content = rest + chunk
             end = content.rfind(b"\n") + 1
             if not end and len(content) > _LONGEST_LINE:
