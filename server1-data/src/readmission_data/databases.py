@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 
 from readmission_data.errors import ReadmissionDataError
 
@@ -45,36 +45,49 @@ def exclusive(engine: sa.Engine, section: str) -> Iterator[sa.Connection]:
 
     The caller begins and commits transactions on it. On MySQL a named lock of this database and section is
     held until the connection goes, however it goes; on SQLite each transaction locks the file when it
-    begins. Raises `DatabaseError` when the other writer takes too long, or the database is out of reach.
+    begins. Raises `DatabaseError` when the other writer takes too long, or the database is out of reach or
+    fails under way.
     """
     where = engine.url.render_as_string(hide_password=True)
     try:
         connection = engine.connect()
     except DBAPIError as error:
         raise DatabaseError(f"cannot reach {where}: {error.orig}") from error
-    with connection:
-        if engine.dialect.name == "sqlite":
-            yield connection.execution_options(**_IMMEDIATE)
-            return
-        # The lock's name is the server's, not the database's; MySQL takes at most 64 characters.
-        name = f"{section}@{engine.url.database}"[:64]
-        query = sa.text("SELECT GET_LOCK(:name, :seconds)")
-        with connection.begin():
-            if connection.execute(query, {"name": name, "seconds": LOCK_SECONDS}).scalar() != 1:
-                raise DatabaseError(f"another writer holds {section} of {where} for {LOCK_SECONDS} s now")
-        try:
-            yield connection
-        finally:
-            _release(connection, name)
+    try:
+        with connection:
+            if engine.dialect.name == "sqlite":
+                yield connection.execution_options(**_IMMEDIATE)
+            else:
+                with _named_lock(connection, section, where):
+                    yield connection
+    except DBAPIError as error:
+        raise DatabaseError(f"{where} failed: {_told(error)}") from error
 
 
-def _release(connection: sa.Connection, name: str) -> None:
-    """Give the named lock back; a connection that broke has lost it already."""
-    if connection.invalidated:
-        return
-    connection.rollback()
+@contextmanager
+def _named_lock(connection: sa.Connection, section: str, where: str) -> Iterator[None]:
+    # The lock's name is the server's, not the database's; MySQL takes at most 64 characters.
+    name = f"{section}@{connection.engine.url.database}"[:64]
+    query = sa.text("SELECT GET_LOCK(:name, :seconds)")
     with connection.begin():
-        connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+        if connection.execute(query, {"name": name, "seconds": LOCK_SECONDS}).scalar() != 1:
+            raise DatabaseError(f"another writer holds {section} of {where} for {LOCK_SECONDS} s now")
+    try:
+        yield
+    finally:
+        # A connection that broke has lost the lock already.
+        if not connection.invalidated:
+            connection.rollback()
+            with connection.begin():
+                connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def _told(error: DBAPIError) -> str:
+    """Say what the driver said, without the values of rows that its words on data may repeat."""
+    words = " ".join(str(error.orig).split())
+    if isinstance(error, DataError | IntegrityError):
+        return f"{type(error).__name__}, code {error.orig.args[0] if error.orig else '?'}"
+    return words
 
 
 def _mysql(url: sa.URL) -> sa.Engine:
@@ -90,7 +103,11 @@ def _mysql(url: sa.URL) -> sa.Engine:
 
 def _sqlite(url: sa.URL) -> sa.Engine:
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from error
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")

@@ -205,3 +205,40 @@ def test_a_database_out_of_reach_is_named_without_its_password():
     ):
         pass
     assert "secret" not in str(refused.value)
+
+
+def lose_the_connection(engine):
+    with databases.exclusive(engine, "raw") as connection, connection.begin():
+        own = connection.execute(sa.text("SELECT CONNECTION_ID()")).scalar()
+        with engine.connect() as other:
+            other.execute(sa.text(f"KILL {own}"))
+        connection.execute(sa.text("SELECT 1"))
+
+
+def test_a_connection_that_is_lost_under_way_is_told_in_one_line(mysql_url):
+    engine = databases.create_engine(SecretStr(mysql_url))
+    with pytest.raises(databases.DatabaseError, match=r"^mysql\+pymysql://[^\n]* failed: [^\n]*$") as told:
+        lose_the_connection(engine)
+    assert sa.make_url(mysql_url).password not in str(told.value)
+
+    # The lock went with the connection.
+    with databases.exclusive(engine, "raw") as connection, connection.begin():
+        assert connection.execute(sa.text("SELECT 1")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    path = tmp_path / "x.db"
+    path.write_text("no database, but a text that is long enough to be read as its header" * 20)
+    engine = databases.create_engine(SecretStr(f"sqlite:///{path}"))
+    message = r"x\.db: file is not a database"
+
+    with pytest.raises(databases.DatabaseError, match=message), databases.exclusive(engine, "raw"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(databases.DatabaseError, match=r"the folder .*file/deeper cannot be made: "):
+        databases.create_engine(SecretStr(f"sqlite:///{tmp_path}/file/deeper/x.db"))
