@@ -70,6 +70,8 @@ def apis(registry: Served) -> Iterator[Apis]:
         yield running
     finally:
         for server in servers:
+            server.terminate()
+        for server in servers:
             server.stop()
 
 

@@ -70,11 +70,16 @@ class Served:
         log = (self.folder / f"{self.port}.log").read_text()[-2000:]
         raise AssertionError(f"{' '.join(self.command)} did not come up:\n{log}")
 
+    def terminate(self) -> None:
+        """Ask it to end, without waiting for it."""
+        if self.process is not None:
+            self.process.terminate()
+
     def stop(self) -> None:
         """End it, by SIGTERM and after a while by SIGKILL."""
         if self.process is None:
             return
-        self.process.terminate()
+        self.terminate()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
@@ -116,6 +121,7 @@ def api(folder: Path, tracking_uri: str, ready_path: str, **settings: str) -> Se
         "state_dir": str(folder),
         "shadow": "false",
         "reload_seconds": "3600",
+        "drain_seconds": "1",
         **settings,
     }
     environment = {f"READMISSION_API_{name.upper()}": value for name, value in told.items()}
