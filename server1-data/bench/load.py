@@ -133,8 +133,8 @@ def report(small: Figures, large: Figures) -> str:
     copies = large.rows / small.rows
     growth = large.loading / small.loading
     rows = "\n".join(
-        f"| {it.rows:,} | {it.runs} | {it.loads} | {it.loading:.2f} s | {it.plain:.2f} s | {it.loading / it.plain:.2f}"
-        f" | {it.rows / it.loading:,.0f} | {it.megabytes:.0f} MB |"
+        f"| {it.rows:,} | {it.runs} | {it.loads} | {it.loading:.2f} s | {it.plain:.2f} s"
+        f" | {it.loading / it.plain:.2f} | {it.rows / it.loading:,.0f} | {it.megabytes:.0f} MB |"
         for it in (small, large)
     )
     return f"""## Loading RawData into MySQL
