@@ -61,7 +61,8 @@ class DataSettings(BaseSettings):
 
     tracking_uri: str = Field(default="sqlite:///.demo/mlflow.db", description="MLflow tracking server")
     quality_report: Path | None = Field(
-        default=None, description="Figures of the cross-validation script for your own data, for the model card"
+        default=None,
+        description="Figures of the cross-validation script for your own data, for the model card",
     )
     git_commit: str | None = Field(
         default=None, description="Commit of this code, where no checkout is at hand to ask"
