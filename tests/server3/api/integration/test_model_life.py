@@ -64,13 +64,11 @@ def test_versions_come_and_bad_ones_do_not(registry, versions, patient, new_serv
         assert (answer.status_code, answer.json()["code"]) == (502, "model_refused")
         assert version_of(service, patient) == two
 
-    # The alias goes back: all is well again.
+    # The alias goes back: all is well again, whether the loop was faster or not.
     registry.point("production", one)
-    assert service.http.post("/reload_model", **reload).json() == {
-        "result": "loaded",
-        "version": one,
-        "previous": two,
-    }
+    answer = service.http.post("/reload_model", **reload).json()
+    assert (answer["result"], answer["version"]) in {("loaded", one), ("unchanged", one)}
+    assert version_of(service, patient) == one
     assert service.metric("model_version_refused") == 0
 
     # Nobody has the alias: the last one serves on.
