@@ -3,16 +3,13 @@
 import pytest
 
 from readmission_data.clean import cohort, icd9
-from readmission_data.dataset import find
 from readmission_data.encounters.columns import MISSING
-from readmission_data.settings import DataSettings
 from support.encounters import read_csv
 
 
 @pytest.fixture(scope="module")
 def real(real_dataset):
-    with find(DataSettings(dataset=str(real_dataset))).open_csv() as file:
-        return read_csv(file)
+    return read_csv(real_dataset)
 
 
 def test_the_cohort_is_known(real):
