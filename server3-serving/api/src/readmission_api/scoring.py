@@ -2,7 +2,8 @@
 
 A call of the graph costs some 16 microseconds before the first row and 8 a row, so requests that arrive
 in the same turn of the event loop share one call. Nobody waits for company: a turn's rows are scored as
-soon as the loop has read what had arrived.
+soon as the loop has read what had arrived. While requests come one at a time the two more turns that this
+takes are saved: after a turn with one request the next few are scored where they stand.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 MAX_TOGETHER: Final = 64
 """Rows in one call of the graph: more would save little and keep the first one waiting."""
+
+ALONE_IN_A_ROW: Final = 8
+"""Requests scored where they stand before a turn is waited for again, to see whether others came with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,22 @@ class Scoring:
         self._max_queue = max_queue
         self._on_scored = on_scored
         self._waiting: list[tuple[Predictor, str, Row, asyncio.Future[float]]] = []
+        self._alone = 0
         self._counters: dict[Predictor, VersionCounters] = {}
         self._single_size = instruments.sizes.labels("/predict").observe
         self._batch_size = instruments.sizes.labels("/predict_batch").observe
         self._observe_score = instruments.scores.observe
+
+    def alone(self, predictor: Predictor, request_id: str, row: Row) -> float | None:
+        """Return the risk of one patient at once where requests come one at a time: None where not."""
+        if not self._alone or self._waiting:
+            return None
+        self._alone -= 1
+        rows = (row,)
+        risks = predictor.score(rows)
+        self._single_size(1)
+        self._tell(Scored(predictor, (request_id,), (0,), rows, risks, time()))
+        return risks[0]
 
     def one(self, predictor: Predictor, request_id: str, row: Row) -> "asyncio.Future[float]":
         """Return the risk of one patient, to be awaited; raises `OverloadedError` where too many wait."""
@@ -77,6 +93,7 @@ class Scoring:
     def _score_waiting(self) -> None:
         waiting = self._waiting
         self._waiting = []
+        self._alone = ALONE_IN_A_ROW if len(waiting) == 1 else 0
         for start in range(0, len(waiting), MAX_TOGETHER):
             together = waiting[start : start + MAX_TOGETHER]
             # A swap may have come between two requests: each is scored by the version that read it.

@@ -31,6 +31,25 @@ def test_requests_of_one_turn_share_a_call_and_get_their_own_risk(predictor, row
     assert [name for scored in told for name in scored.request_ids] == [str(n) for n in range(100)]
 
 
+def test_requests_that_come_one_at_a_time_are_scored_where_they_stand(predictor, rows):
+    told = []
+
+    async def ask():
+        scores = scoring(told)
+        assert scores.alone(predictor, "first", rows[0]) is None
+        await scores.one(predictor, "first", rows[0])
+        risks = [scores.alone(predictor, str(n), row) for n, row in enumerate(rows[:8])]
+        # Then it looks again whether others come along, and goes on together while they do.
+        assert scores.alone(predictor, "ninth", rows[8]) is None
+        await asyncio.gather(*[scores.one(predictor, "r", row) for row in rows[:2]])
+        assert scores.alone(predictor, "r", rows[0]) is None
+        return risks
+
+    risks = asyncio.run(ask())
+    assert risks == pytest.approx(predictor.score(rows[:8]), abs=1e-7)
+    assert [len(scored.rows) for scored in told] == [1] * 9 + [2]
+
+
 def test_a_swap_between_two_requests_mixes_nothing(predictor, rows, versions):
     other = load_folder(versions.two, "2")
     told = []

@@ -56,7 +56,9 @@ class SinglePrediction:
             check_length(scope["headers"], self._limit)
             body = await read_body(receive, limit=self._limit, timeout=self._timeout)
             row = predictor.patients.read(body)
-            risk = await self._scoring.one(predictor, request_id, row)
+            risk = self._scoring.alone(predictor, request_id, row)
+            if risk is None:
+                risk = await self._scoring.one(predictor, request_id, row)
         except ReadmissionApiError as error:
             await self._refuse(send, problems.refusal(error), request_id)
         except ClientDisconnect:
