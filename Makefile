@@ -51,11 +51,11 @@ BENCH := .cache/bench
 
 bench: $(DEV) ## Measures loading, preprocessing and serving; writes docs/performance.md
 	@.ci/system-parts
-	@mkdir -p $(BENCH) docs/images
+	@mkdir -p $(BENCH)
 	@echo "bench: load"; .venvs/data/bin/python server1-data/bench/load.py --out $(BENCH)/load.md
 	@echo "bench: preprocess"; .venvs/data/bin/python server1-data/bench/preprocess.py --out $(BENCH)/preprocess.md
 	@echo "bench: serving"; .venvs/api/bin/python server3-serving/bench/serving.py \
-	  --out $(BENCH)/serving.md --plot docs/images/serving-performance.png
+	  --out $(BENCH)/serving.md --plot docs/performance-serving.png
 	@cat server1-data/bench/preface.md $(BENCH)/serving.md $(BENCH)/load.md $(BENCH)/preprocess.md > docs/performance.md
 	@echo "bench: docs/performance.md"
 
