@@ -56,7 +56,7 @@ bench: $(DEV) ## Measures loading, preprocessing and serving; writes docs/perfor
 	@echo "bench: preprocess"; .venvs/data/bin/python server1-data/bench/preprocess.py --out $(BENCH)/preprocess.md
 	@echo "bench: serving"; .venvs/api/bin/python server3-serving/bench/serving.py \
 	  --out $(BENCH)/serving.md --plot docs/performance-serving.png
-	@cat server1-data/bench/preface.md $(BENCH)/serving.md $(BENCH)/load.md $(BENCH)/preprocess.md > docs/performance.md
+	@cat server1-data/bench/preface.md $(BENCH)/serving.md <(echo) $(BENCH)/load.md <(echo) $(BENCH)/preprocess.md > docs/performance.md
 	@echo "bench: docs/performance.md"
 
 # --- environments -----------------------------------------------------------------------------
