@@ -38,14 +38,10 @@ class Processes:
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def log_of(self, name: str) -> Path:
-        """Return the file that holds what `name` printed."""
-        return self.logs / f"{name}.log"
-
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
         """Start `command` in a session of its own, so that Ctrl-C reaches the demo alone."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with self.log_of(name).open("ab") as log:
+        with (self.logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [str(part) for part in command],
                 env={**os.environ, **env},

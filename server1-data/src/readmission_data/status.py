@@ -14,12 +14,11 @@ from readmission_data.raw import tables as raw_tables
 from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import DataSettings
 
+_REPORTED = ("roc_auc", "average_precision")
+
 
 class TrackingError(ReadmissionDataError):
     """The tracking server is away or refuses."""
-
-
-_REPORTED = ("roc_auc", "average_precision")
 
 
 def status(settings: DataSettings) -> dict[str, Any]:
@@ -36,8 +35,11 @@ def status(settings: DataSettings) -> dict[str, Any]:
 
 def _raw(settings: DataSettings) -> dict[str, Any]:
     engine = databases.create_engine(settings.raw_url)
-    with engine.begin() as connection:
-        raw_tables.create(connection)
+    with engine.connect() as connection:
+        batches = ledger.batches(connection)
+        if not batches:
+            rows = {str(split): 0 for split in raw_tables.ENCOUNTERS}
+            return {"rows": rows, "batches": [], "rejected": 0, "dataset": None, "patients_in_two_splits": 0}
         rows = {
             str(split): int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
             for split, table in raw_tables.ENCOUNTERS.items()
@@ -51,12 +53,11 @@ def _raw(settings: DataSettings) -> dict[str, Any]:
             .having(sa.func.count() > 1)
             .subquery()
         )
-        batches = ledger.batches(connection)
         return {
             "rows": rows,
             "batches": [batch.batch for batch in batches],
             "rejected": sum(batch.rejected_rows for batch in batches),
-            "dataset": batches[-1].dataset_kind if batches else None,
+            "dataset": batches[-1].dataset_kind,
             "patients_in_two_splits": int(
                 connection.scalar(sa.select(sa.func.count()).select_from(twice)) or 0
             ),
