@@ -40,11 +40,25 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
 
+# Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
+JOBS ?= 2
+SUITES := test-server1 test-api test-system test-ui
+
+.PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
 	@.ci/system-parts
+	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(SUITES)
+
+test-server1: .venvs/data.dev
 	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1
-	@echo "test: server3-serving/api"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
-	@echo "test: server3-serving/ui"; .venvs/ui/bin/pytest tests/server3/ui
+
+test-api: .venvs/api.dev
+	@echo "test: the API and observability"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
+
+test-ui: .venvs/ui.dev
+	@echo "test: the pages"; .venvs/ui/bin/pytest tests/server3/ui
+
+test-system: .venvs/data.dev
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
 
 BENCH := .cache/bench
