@@ -9,17 +9,19 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 # One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui
+ENVS := data tracking api ui retrain
 DIR_data := server1-data
 DIR_tracking := server2-tracking
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
+DIR_retrain := server3-serving/retrain
 
 # The project's own source folders in each.
 SOURCES_data := $(CURDIR)/server1-data/src $(CURDIR)/server1-data/feed
 SOURCES_tracking :=
 SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
+SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
 
 RUNTIME := $(ENVS:%=.venvs/%.runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
@@ -39,10 +41,11 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
+	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-server1 test-api test-system test-ui
+SUITES := test-server1 test-api test-system test-ui test-retrain
 
 .PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
@@ -57,6 +60,9 @@ test-api: .venvs/api.dev
 
 test-ui: .venvs/ui.dev
 	@echo "test: the pages"; .venvs/ui/bin/pytest tests/server3/ui
+
+test-retrain: .venvs/retrain.dev .venvs/data.runtime
+	@echo "test: the retraining webhook"; .venvs/retrain/bin/pytest tests/server3/retrain
 
 test-system: .venvs/data.dev
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system

@@ -13,6 +13,7 @@ PACKAGES = {
     "server1-data/dags": {"readmission_data"},
     "server3-serving/api/src": {"readmission_api"},
     "server3-serving/ui/src": {"readmission_ui"},
+    "server3-serving/retrain/src": {"readmission_retrain"},
 }
 OURS = set().union(*PACKAGES.values())
 

@@ -1,0 +1,1 @@
+"""Answers an alert of Alertmanager with a training in Airflow: once, however often the alert comes."""

@@ -1,0 +1,105 @@
+"""A real Airflow API server on SQLite, with the project's DAGs and a login; nothing runs what is queued."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+CHECKOUT = Path(__file__).parents[4]
+AIRFLOW = CHECKOUT / ".venvs" / "data" / "bin" / "airflow"
+DAG = "train_and_register"
+USER, PASSWORD = "retrain", "let-me-in"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Airflow:
+    """`retrain` is a user, as on the VMs; the tests themselves are `operator`, an administrator."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self._log = folder / "airflow.log"
+        passwords = folder / "passwords.json"
+        passwords.write_text(json.dumps({USER: PASSWORD, "operator": "operator"}))
+        self._environment = {
+            **os.environ,
+            "AIRFLOW_HOME": str(folder),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}?timeout=60",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "server1-data" / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:user,operator:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+            "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests, long enough for a hash " * 2,
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._http = httpx.Client(base_url=self.url, timeout=30)
+
+    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [AIRFLOW, *arguments], env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def start(self) -> Self:
+        assert self._run("db", "migrate").wait(timeout=120) == 0, self._log.read_text()[-3000:]
+        reading = self._run("dags", "reserialize")
+        self._process = self._run(
+            "api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"
+        )
+        assert reading.wait(timeout=120) == 0, self._log.read_text()[-3000:]
+        end = time.monotonic() + 120
+        while not self._answers():
+            assert time.monotonic() < end, self._log.read_text()[-3000:]
+            time.sleep(0.2)
+        login = {"username": "operator", "password": "operator"}
+        token = self._http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            return self._http.get("/api/v2/version").is_success
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        self._http.close()
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(timeout=30)
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return self._http.request(method, f"/api/v2/dags/{DAG}{path}", **request).raise_for_status()
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self._call("GET", "/dagRuns").json()["dag_runs"]
+
+    def trigger(self) -> None:
+        self._call("POST", "/dagRuns", json={"logical_date": None})
+
+    def end(self, run_id: str) -> None:
+        """Let a run be over, as if it had been run."""
+        self._call("PATCH", f"/dagRuns/{run_id}", json={"state": "success"})
+
+    def pause(self, *, paused: bool) -> None:
+        self._call("PATCH", "", params={"update_mask": "is_paused"}, json={"is_paused": paused})
+
+    def forget(self) -> None:
+        for run in self.runs():
+            self._call("DELETE", f"/dagRuns/{run['dag_run_id']}")
+        self.pause(paused=False)
