@@ -9,12 +9,13 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 # One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui retrain
+ENVS := data tracking api ui retrain control
 DIR_data := server1-data
 DIR_tracking := server2-tracking
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
 DIR_retrain := server3-serving/retrain
+DIR_control := ansible
 
 # The project's own source folders in each.
 SOURCES_data := $(CURDIR)/server1-data/src $(CURDIR)/server1-data/feed
@@ -22,6 +23,7 @@ SOURCES_tracking :=
 SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
 SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
+SOURCES_control :=
 
 RUNTIME := $(ENVS:%=.venvs/%.runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
