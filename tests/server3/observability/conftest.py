@@ -83,6 +83,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
             programs.exporter("mysqld-exporter", folder / "mysqld", *mysql_login(folder, mysql_server))
         )
         manager = stack.enter_context(programs.alertmanager(folder / "alertmanager", ALERTMANAGER))
+        retrain = stack.enter_context(programs.retrain(folder / "retrain"))
         airflow_health = stack.enter_context(answering(AIRFLOW_HEALTH.read_bytes()))
         assert making.wait(timeout=120) == 0
         registry = Registry(tracking, MODEL)
@@ -106,6 +107,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
             "mysql": [{"targets": [database]}],
             "node": [{"targets": [node]}],
             "alertmanager": [{"targets": [manager]}],
+            "retrain": [{"targets": [retrain]}],
         }
         prometheus = stack.enter_context(running(folder / "prometheus", targets))
         prometheus.began = time.time()

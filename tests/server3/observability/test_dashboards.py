@@ -59,6 +59,7 @@ def test_everything_is_scraped_and_every_rule_can_be_evaluated(watched):
     targets = watched.get("targets")["activeTargets"]
     assert {target["labels"]["job"] for target in targets} == {
         "readmission-api", "airflow", "mlflow", "airflow-api", "mysql", "node", "prometheus", "alertmanager",
+        "retrain",
     }  # fmt: skip
     # A scrape may come late on a busy machine; that none ever came is a mistake.
     for metric in ("up", "probe_success", "mysql_up"):

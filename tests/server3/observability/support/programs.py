@@ -130,3 +130,17 @@ def alertmanager(folder: Path, config: Path) -> Iterator[str]:
     ]  # fmt: skip
     with running(command, folder, f"http://{address}/-/ready"):
         yield address
+
+
+@contextmanager
+def retrain(folder: Path, airflow: str = "http://127.0.0.1:9") -> Iterator[str]:
+    """Run the retraining webhook against an Airflow, by default none; gives its address."""
+    address = f"127.0.0.1:{free_port()}"
+    environment = {
+        "READMISSION_RETRAIN_PORT": address.rpartition(":")[2],
+        "READMISSION_RETRAIN_AIRFLOW_URL": airflow,
+        "READMISSION_RETRAIN_STATE": str(folder / "retrain.json"),
+    }
+    command = [str(CHECKOUT / ".venvs/retrain/bin/python"), "-m", "readmission_retrain"]
+    with running(command, folder, f"http://{address}/health/live", environment):
+        yield address
