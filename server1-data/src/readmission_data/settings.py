@@ -67,3 +67,21 @@ class DataSettings(BaseSettings):
     git_commit: str | None = Field(
         default=None, description="Commit of this code, where no checkout is at hand to ask"
     )
+
+    prediction_log_url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL of server 3's prediction log, for those who monitor"
+    )
+
+
+class NotebookSettings(DataSettings):
+    """What the notebooks can be told beside."""
+
+    empty_databases: bool = Field(
+        default=False, description="Empty RawData and CleanData before `01_load_raw_data` loads anything"
+    )
+    monitored_rows: int = Field(
+        default=200_000, ge=1, description="Latest predictions that `04_monitoring` reads from the log"
+    )
+    monitored_periods: int = Field(
+        default=8, ge=1, le=100, description="Parts of equal size that `04_monitoring` cuts the log into"
+    )

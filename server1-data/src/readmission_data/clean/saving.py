@@ -34,7 +34,7 @@ def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
             # SQLite rolls DDL back, so the whole replacement is one transaction.
             tables = define(features)
             with connection.begin():
-                _drop(connection, NAMES)
+                drop(connection, NAMES)
                 _fill(connection, tables, contents)
 
 
@@ -63,10 +63,11 @@ def _swap(connection: sa.Connection) -> None:
 
 
 def _drop_leftovers(connection: sa.Connection) -> None:
-    _drop(connection, [name + suffix for name in NAMES for suffix in (_NEXT, _OLD)])
+    drop(connection, [name + suffix for name in NAMES for suffix in (_NEXT, _OLD)])
 
 
-def _drop(connection: sa.Connection, names: Iterable[str]) -> None:
+def drop(connection: sa.Connection, names: Iterable[str]) -> None:
+    """Drop the tables that are there, in the caller's transaction; on MySQL the drop commits at once."""
     if connection.dialect.name == "mysql":
         # One statement for all: each one waits for the disk.
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {', '.join(names)}")

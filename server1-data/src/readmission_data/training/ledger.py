@@ -24,19 +24,19 @@ RESULT: Final = "training_result"
 _PARENT: Final = "mlflow.parentRunId"
 
 
-def experiment(client: MlflowClient, tracking_uri: str) -> str:
-    """Return the id of the training experiment, made where there is none.
+def experiment(client: MlflowClient, tracking_uri: str, name: str = EXPERIMENT) -> str:
+    """Return the id of the experiment, made where there is none.
 
     Where the tracking store is a local SQLite file, artifacts go to `artifacts/` beside it; MLflow itself
     would put them into whatever folder the process happens to run in.
     """
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=_beside(tracking_uri)))
+            return str(client.create_experiment(name, artifact_location=_beside(tracking_uri, name)))
         except MlflowException:
             # Another process was quicker.
-            found = client.get_experiment_by_name(EXPERIMENT)
+            found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     return str(found.experiment_id)
@@ -106,8 +106,8 @@ def _has_model(client: MlflowClient, result: TrainingResult) -> bool:
         return False
 
 
-def _beside(tracking_uri: str) -> str | None:
+def _beside(tracking_uri: str, name: str) -> str | None:
     if not tracking_uri.startswith("sqlite:"):
         return None
     database = sa.make_url(tracking_uri).database
-    return (Path(database).resolve().parent / "artifacts" / EXPERIMENT).as_uri() if database else None
+    return (Path(database).resolve().parent / "artifacts" / name).as_uri() if database else None

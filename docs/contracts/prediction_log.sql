@@ -1,0 +1,27 @@
+-- The prediction log: what server 3 writes down, and server 1's notebook 04_monitoring reads.
+-- Server 3 makes the tables with its first prediction (SQLite, MySQL: by setting). This is the SQLite form; on
+-- MySQL an id is BIGINT, a text VARCHAR of the length named here, and a moment DATETIME(6). Moments are UTC.
+
+CREATE TABLE predictions (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- rises with time
+  request_id VARCHAR(64) NOT NULL,               -- X-Request-ID of the request, the client's own or server 3's
+  number INTEGER NOT NULL,                       -- place in the request: 0 for one patient, else the index or line
+  predicted_at DATETIME NOT NULL,
+  model VARCHAR(255) NOT NULL,                   -- registered model
+  version VARCHAR(32) NOT NULL,                  -- version that answered
+  probability DOUBLE NOT NULL,                   -- risk of readmission within 30 days
+  class SMALLINT NOT NULL,                       -- 1 where the risk is at or above the version's threshold
+  inputs TEXT NOT NULL                           -- JSON object: the fields as the model saw them, '?' where missing
+);
+CREATE INDEX predictions_request ON predictions (request_id, number);
+
+-- What became of a patient. At most one line a prediction: a later outcome takes the place of an earlier one. Where
+-- two predictions bear the same request id and number, it belongs to the later one.
+CREATE TABLE outcomes (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  request_id VARCHAR(64) NOT NULL,
+  number INTEGER NOT NULL,
+  readmitted BOOLEAN NOT NULL,                   -- within 30 days
+  received_at DATETIME NOT NULL,
+  CONSTRAINT outcomes_request UNIQUE (request_id, number)
+);
