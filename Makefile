@@ -9,8 +9,9 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 # One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui retrain control
+ENVS := data tracking api ui retrain control notebooks
 DIR_data := server1-data
+DIR_notebooks := server1-data/notebooks
 DIR_tracking := server2-tracking
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
@@ -19,21 +20,28 @@ DIR_control := ansible
 
 # The project's own source folders in each.
 SOURCES_data := $(CURDIR)/server1-data/src $(CURDIR)/server1-data/feed
+SOURCES_notebooks := $(CURDIR)/server1-data/src
 SOURCES_tracking :=
 SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
 SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
 SOURCES_control :=
 
+# The notebooks run the package of server1-data: what both environments hold has one version.
+SAME_notebooks := -c server1-data/requirements-dev.txt
+
 RUNTIME := $(ENVS:%=.venvs/%.runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo notebooks test check bench lock clean
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: $(RUNTIME) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
 	@.venvs/data/bin/python .ci/demo $(if $(ONCE),--once)
+
+notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Opens JupyterLab with the databases of the demo, where one ran
+	@.venvs/notebooks/bin/python server1-data/notebooks/start.py
 
 check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/ruff format --check .
@@ -47,7 +55,7 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-server1 test-api test-system test-ui test-retrain
+SUITES := test-server1 test-api test-system test-ui test-retrain test-notebooks
 
 .PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
@@ -55,7 +63,7 @@ test: $(DEV) ## All tests, with the real servers they need
 	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(SUITES)
 
 test-server1: .venvs/data.dev
-	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1
+	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1 --ignore=tests/server1/notebooks
 
 test-api: .venvs/api.dev
 	@echo "test: the API and observability"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
@@ -65,6 +73,9 @@ test-ui: .venvs/ui.dev
 
 test-retrain: .venvs/retrain.dev .venvs/data.runtime
 	@echo "test: the retraining webhook"; .venvs/retrain/bin/pytest tests/server3/retrain
+
+test-notebooks: .venvs/notebooks.dev
+	@echo "test: the notebooks"; .venvs/notebooks/bin/pytest tests/server1/notebooks
 
 test-system: .venvs/data.dev
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
@@ -113,11 +124,10 @@ $(foreach env,$(ENVS),$(eval $(call environment,$(env))))
 lock: | $(UV) ## Refreshes the hashed locks of every environment
 	@$(COMPILE) .ci/uv.in -o .ci/uv.txt
 	@$(COMPILE) .ci/tools.in -o .ci/tools.txt
-	@for dir in $(foreach env,$(ENVS),$(DIR_$(env))); do \
-	  echo "lock: $$dir"; \
-	  $(COMPILE) $$dir/pyproject.toml -o $$dir/requirements.txt; \
-	  $(COMPILE) $$dir/pyproject.toml --group $$dir/pyproject.toml:dev -c $$dir/requirements.txt -o $$dir/requirements-dev.txt; \
-	done
+	@$(foreach env,$(ENVS),echo "lock: $(DIR_$(env))"; \
+	  $(COMPILE) $(DIR_$(env))/pyproject.toml $(SAME_$(env)) -o $(DIR_$(env))/requirements.txt; \
+	  $(COMPILE) $(DIR_$(env))/pyproject.toml --group $(DIR_$(env))/pyproject.toml:dev $(SAME_$(env)) \
+	    -c $(DIR_$(env))/requirements.txt -o $(DIR_$(env))/requirements-dev.txt;)
 
 clean: ## Removes environments, caches and the demo's state (never data/)
 	rm -rf .venvs .demo .cache .mypy_cache .ruff_cache .pytest_cache
