@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from readmission_data.errors import ReadmissionDataError
+from readmission_data.replay import options as replay_options
 from readmission_data.settings import DataSettings
 
 # A command's logic is imported when it runs, so that `--help` and a wrong word answer at once.
@@ -67,6 +68,17 @@ def status(settings: DataSettings) -> dict[str, Any]:
     return current(settings)
 
 
+def replay(settings: DataSettings, given: argparse.Namespace) -> int:
+    """Replay test patients as traffic of the inference API, with what became of them following."""
+    from readmission_data.replay import result  # noqa: PLC0415
+    from readmission_data.replay.run import replay as run  # noqa: PLC0415
+
+    summary = run(settings, replay_options.ReplaySettings(), replay_options.given_by(given))
+    sys.stdout.write(json.dumps(summary) if given.json else result.table(summary))
+    sys.stdout.write("\n")
+    return 0
+
+
 COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
     "dataset": dataset,
     "load": load,
@@ -85,8 +97,13 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.add_argument("--json", action="store_true", help="print one JSON object")
+    command = commands.add_parser("replay", help=replay.__doc__, description=replay.__doc__)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    replay_options.add_to(command)
     given = parser.parse_args(None if arguments is None else list(arguments))
     try:
+        if given.command == "replay":
+            return replay(DataSettings(), given)
         answer = COMMANDS[given.command](DataSettings())
     except ReadmissionDataError as error:
         sys.stderr.write(f"readmission_data: {error}\n")

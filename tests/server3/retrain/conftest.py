@@ -64,6 +64,7 @@ def timed(airflow: Airflow, tmp_path: Path, clock: Clock) -> Callable[..., TestC
             "airflow_url": airflow.url,
             "airflow_user": USER,
             "airflow_password": PASSWORD,
+            "airflow_timeout_seconds": 120,
             "state": tmp_path / "retrain.json",
             **settings,
         }

@@ -185,7 +185,7 @@ def between(airflow):
                 if name.lower() in {"authorization", "content-type"}
             }
             url = f"{airflow.url}{self.path}"
-            return httpx.request(self.command, url, content=body, headers=headers, timeout=30)
+            return httpx.request(self.command, url, content=body, headers=headers, timeout=120)
 
         def forward(self):
             answer = self.passed_on()

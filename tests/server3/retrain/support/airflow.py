@@ -1,11 +1,14 @@
-"""A real Airflow API server on SQLite, with the project's DAGs and a login; nothing runs what is queued."""
+"""A real Airflow on SQLite, with the project's DAGs and a login."""
 
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,9 +27,14 @@ def free_port() -> int:
 
 
 class Airflow:
-    """`retrain` is a user, as on the VMs; the tests themselves are `operator`, an administrator."""
+    """`retrain` is a user, as on the VMs; the tests themselves are `operator`, an administrator.
 
-    def __init__(self, folder: Path) -> None:
+    Without `works` nothing runs what is queued. With it every DAG begins paused, and its tasks have
+    `environment`.
+    """
+
+    def __init__(self, folder: Path, *, works: bool = False, **environment: str) -> None:
+        self._works = works
         folder.mkdir(parents=True)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -40,14 +48,18 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}?timeout=60",
             "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "server1-data" / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(works),
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:user,operator:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests, long enough for a hash " * 2,
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=30)
+        self._database = folder / "airflow.db"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._http = httpx.Client(base_url=self.url, timeout=120)
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
@@ -56,20 +68,35 @@ class Airflow:
             )
 
     def start(self) -> Self:
-        assert self._run("db", "migrate").wait(timeout=120) == 0, self._log.read_text()[-3000:]
-        reading = self._run("dags", "reserialize")
-        self._process = self._run(
-            "api-server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"
-        )
-        assert reading.wait(timeout=120) == 0, self._log.read_text()[-3000:]
-        end = time.monotonic() + 120
-        while not self._answers():
-            assert time.monotonic() < end, self._log.read_text()[-3000:]
-            time.sleep(0.2)
+        assert self._run("db", "migrate").wait(timeout=300) == 0, self.log()
+        with closing(sqlite3.connect(self._database)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+        host = ("--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
+        self._processes.append(self._run("api-server", *host))
+        if self._works:
+            self._processes.append(self._run("dag-processor"))
+        else:
+            assert self._run("dags", "reserialize").wait(timeout=300) == 0, self.log()
+        self._wait_for(self._answers)
+        if self._works:
+            self._processes.append(self._run("scheduler", "--skip-serve-logs"))
         login = {"username": "operator", "password": "operator"}
         token = self._http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
+        self._wait_for(self._knows_the_dag)
         return self
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 300
+        while not condition():
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.2)
+
+    def log(self) -> str:
+        return self._log.read_text()[-5000:]
+
+    def _knows_the_dag(self) -> bool:
+        return self._http.get(f"/api/v2/dags/{DAG}").is_success
 
     def _answers(self) -> bool:
         try:
@@ -79,9 +106,15 @@ class Airflow:
 
     def stop(self) -> None:
         self._http.close()
-        if self._process:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait(timeout=30)
+        # The last started first: the scheduler's tasks still report to the API server.
+        for process in reversed(self._processes):
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         return self._http.request(method, f"/api/v2/dags/{DAG}{path}", **request).raise_for_status()

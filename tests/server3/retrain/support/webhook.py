@@ -49,7 +49,7 @@ class Webhook:
         self.folder = folder
         self._airflow_url = airflow_url
         self.process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.Client(timeout=30)
+        self.http = httpx.Client(timeout=300)
 
     def start(self) -> None:
         port = free_port()
@@ -62,6 +62,7 @@ class Webhook:
                     "READMISSION_RETRAIN_AIRFLOW_URL": self._airflow_url,
                     "READMISSION_RETRAIN_AIRFLOW_USER": USER,
                     "READMISSION_RETRAIN_AIRFLOW_PASSWORD": PASSWORD,
+                    "READMISSION_RETRAIN_AIRFLOW_TIMEOUT_SECONDS": "120",
                     "READMISSION_RETRAIN_STATE": str(self.folder / "retrain.json"),
                 },
                 stdout=log,
