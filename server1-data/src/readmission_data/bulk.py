@@ -24,10 +24,13 @@ _NULL: Final = "\\N"
 
 @dataclass(frozen=True, slots=True)
 class CsvLines:
-    """Rows as lines of a CSV without quotes and backslashes, how it spells null, and columns of one value."""
+    """Rows as an arrow array of CSV lines with their ends, without quotes and backslashes.
 
-    text: bytes
-    rows: int
+    `null` is one sign for a field without a value; no other field holds it. `constants` are columns of one
+    value.
+    """
+
+    text: Any
     names: Sequence[str]
     null: bytes
     constants: Mapping[str, int]
@@ -66,16 +69,19 @@ def insert_csv(connection: sa.Connection, table: sa.Table, lines: CsvLines) -> N
     quote = connection.dialect.identifier_preparer
     names = ", ".join(quote.quote(name) for name in lines.names)
     values = ", ".join(f"{quote.quote(name)} = {value:d}" for name, value in lines.constants.items())
-    null = _NULL.encode()
-    # Twice, since a comma ends one field and begins the next.
-    text = lines.text.replace(b",%b," % lines.null, b",%b," % null).replace(
-        b",%b," % lines.null, b",%b," % null
-    )
-    if table.columns[lines.names[0]].nullable or table.columns[lines.names[-1]].nullable:
-        outer = rb"^%b(?=,)|(?<=,)%b$" % (re.escape(lines.null), re.escape(lines.null))
-        text = re.sub(outer, rb"\\N", text, flags=re.MULTILINE)
+    text = bytes(content(lines.text)).replace(lines.null, _NULL.encode())
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n")
     how = f"FIELDS TERMINATED BY ',' ({names}) SET {values}"
-    _load_data(connection, table, [text], lines.rows, how)
+    _load_data(connection, table, [text], len(lines.text), how)
+
+
+def content(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Give the values of an arrow array of texts behind each other, as a buffer over its own bytes."""
+    _, bounds, values = texts.buffers()
+    offsets = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, bounds], offset=texts.offset)
+    start = offsets[0].as_py()
+    return values.slice(start, offsets[len(texts)].as_py() - start)
 
 
 def read(connection: sa.Connection, table: sa.Table, names: Sequence[str] | None = None) -> pa.Table:
@@ -164,10 +170,7 @@ def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no typ
     """Spell rows as LOAD DATA reads them by default: tabs, line feeds, backslashes; gives a buffer."""
     fields = [_escaped(column) for column in batch.columns]
     rows = pc.binary_join_element_wise(*fields, "\t", null_handling="replace", null_replacement=_NULL)
-    lines = pc.binary_join_element_wise(rows, "", "\n")
-    offsets = pa.Array.from_buffers(pa.int32(), len(lines) + 1, [None, lines.buffers()[1]])
-    start = offsets[lines.offset].as_py()
-    return lines.buffers()[2].slice(start, offsets[lines.offset + len(lines)].as_py() - start)
+    return content(pc.binary_join_element_wise(rows, "", "\n"))
 
 
 def _escaped(column: pa.Array) -> pa.Array:

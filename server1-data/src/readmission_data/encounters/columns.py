@@ -9,7 +9,7 @@ from readmission_data.encounters import levels
 MISSING: Final = "?"
 """How the CSV spells a missing value."""
 
-ICD9_PATTERN: Final = r"(?:\d{1,3}|V\d{2}|E\d{3})(?:\.\d{1,2})?"
+ICD9_PATTERN: Final = r"(?:[0-9]{1,3}|V[0-9]{2}|E[0-9]{3})(?:\.[0-9]{1,2})?"
 """An ICD-9-CM code as the CSV spells it: no leading zeros are kept ("8" is 008)."""
 
 

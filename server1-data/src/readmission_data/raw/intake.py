@@ -1,7 +1,7 @@
 """Takes one load's rows out of a delivery: checked, told apart by split, and into the tables."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,12 +11,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from readmission_data import bulk
-from readmission_data.encounters.columns import IDENTIFIERS, MISSING
-from readmission_data.raw import lines, validation
+from readmission_data.encounters.columns import MISSING
+from readmission_data.raw import lines, tables, validation
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
 from readmission_data.raw.split import ORDER, Codes, Split, assign
-from readmission_data.raw.tables import ENCOUNTERS, REJECTED_ROWS
 
 _TRAIN = ORDER.index(Split.TRAIN)
 _UNREADABLE = len(ORDER)
@@ -25,25 +24,20 @@ _UNREADABLE = len(ORDER)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The rows of a block that a load may want, checked, and their splits as indices into `ORDER`.
-
-    `left_over` tells that rows were passed over which the next load wants.
-    """
+    """A block's n rows, checked, and their splits [n] as indices into `ORDER`."""
 
     block: lines.Block
     rows: lines.Rows
     checked: validation.Checked
     codes: Codes
-    left_over: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Rows of a block told apart, by their index in it; `columns` holds the new ones."""
+    """Rows of a block told apart, by their index in it."""
 
-    columns: pa.Table
-    new: npt.NDArray[np.int64]
-    known: npt.NDArray[np.int64]
+    new: validation.Numbers
+    known: validation.Numbers
     broken: Mapping[int, str]
 
 
@@ -77,34 +71,27 @@ class Intake:
 
     def run(self) -> None:
         """Take rows until the train rows of one load are there and nothing else is wanted."""
-        for prepared in _one_ahead(map(self._prepare, self.delivery.blocks)):
-            self._take(prepared)
-            if self._full and not self.delivery.held_out:
-                # What follows was not looked at.
-                self._left_over = True
-                return
+        with ThreadPoolExecutor(max_workers=1) as worker:
+            prepared = map(self._prepare, self.delivery.blocks)
+            coming = worker.submit(next, prepared, None)
+            while (block := coming.result()) is not None:
+                # The next block is made ready while the database takes this one.
+                coming = worker.submit(next, prepared, None)
+                self._take(block)
+                if self._full and not self.delivery.held_out:
+                    # What follows was not looked at.
+                    self._left_over = True
+                    return
 
     def _prepare(self, block: lines.Block) -> _Prepared:
-        header = self.delivery.header
-        rows = lines.cut(block, header)
-        identifiers = validation.parse(rows, header, IDENTIFIERS)
-        codes = self._codes(rows, identifiers)
+        rows = lines.cut(block)
+        checked = validation.check(rows, self.delivery.header)
         if self.delivery.whole and self.delivery.held_out:
-            numbers, good = validation.identifiers(identifiers["encounter_id"])
-            self.seen.note(numbers[good])
-        # The load may become full while this runs ahead of it; `_take` looks again.
-        full = self._full
-        left_over = False
-        if full or not self.delivery.held_out:
-            wanted = _is_held_out(codes) == full
-            left_over = full and not wanted.all()
-            rows, codes = rows.only(wanted), codes[wanted]
-        checked = validation.check(validation.parse(rows, header), rows.plain_rows)
-        return _Prepared(block, rows, checked, codes, left_over)
+            self.seen.note(checked.encounters[checked.encounters > 0])
+        return _Prepared(block, rows, checked, self._codes(checked.patients))
 
     def _take(self, prepared: _Prepared) -> None:
         block, rows, codes = prepared.block, prepared.rows, prepared.codes
-        self._left_over |= prepared.left_over
         start = 0
         if not self._full:
             cut = self._take_until_full(prepared)
@@ -118,17 +105,19 @@ class Intake:
             self._left_over |= not wanted[start:].all()
             self._keep(prepared, self._judge(prepared, wanted))
 
-    def _codes(self, rows: lines.Rows, fields: pa.Table) -> Codes:
+    def _codes(self, patients: validation.Numbers) -> Codes:
         """Give each row's split as an index into `ORDER`."""
-        patients, good = validation.identifiers(fields["patient_nbr"])
-        codes = np.full(len(rows), _UNREADABLE, dtype=np.int8)
-        codes[rows.plain_rows[good]] = assign(patients[good], self.salt)
+        readable = patients > 0
+        codes = np.full(len(patients), _UNREADABLE, dtype=np.int8)
+        codes[readable] = assign(patients[readable], self.salt)
         return codes
 
     def _take_until_full(self, prepared: _Prepared) -> int | None:
         """Take rows in their order; give the one that made the load full, None where there is room left."""
         codes = prepared.codes
-        judged = self._judge(prepared, np.ones(len(codes), dtype=np.bool_))
+        # An earlier load has all rows of validation and test, or this one takes every row.
+        wanted = np.ones(len(codes), dtype=np.bool_) if self.delivery.held_out else ~_is_held_out(codes)
+        judged = self._judge(prepared, wanted)
         cut = None
         if self.delivery.train_limit is not None:
             room = self.delivery.train_limit - self.taken[Split.TRAIN]
@@ -142,38 +131,32 @@ class Intake:
     def _judge(self, prepared: _Prepared, wanted: npt.NDArray[np.bool_]) -> _Judged:
         checked = prepared.checked
         good = checked.rows[wanted[checked.rows]]
-        columns = _chosen(checked.columns, wanted[checked.rows])
-        verdict = self.seen.judge(self.connection, columns)
-        broken = {
-            row: reason
-            for row, reason in (*prepared.rows.broken.items(), *checked.broken.items())
-            if wanted[row]
-        }
+        verdict = self.seen.judge(
+            self.connection, checked.encounters[good], lambda again: checked.columns(good[again])
+        )
+        broken = {row: reason for row, reason in checked.broken.items() if wanted[row]}
         broken.update((int(good[position]), reason) for position, reason in verdict.refused.items())
-        return _Judged(_chosen(columns, verdict.new), good[verdict.new], good[verdict.known], broken)
+        return _Judged(good[verdict.new], good[verdict.known], broken)
 
     def _keep(self, prepared: _Prepared, judged: _Judged) -> None:
         """Put new rows into their tables and broken ones beside them."""
-        rows, codes = prepared.rows, prepared.codes
+        checked, codes = prepared.checked, prepared.codes[judged.new]
         for code, split in enumerate(ORDER):
-            chosen = codes[judged.new] == code
-            count = int(np.count_nonzero(chosen))
-            if count == 0:
+            chosen = judged.new[codes == code]
+            if not len(chosen):
                 continue
             if self.connection.dialect.name == "mysql":
                 # Rows that passed every check need not be spelled again.
-                text = rows.plain_text(np.isin(rows.plain_rows, judged.new[chosen], assume_unique=True))
-                batch = {"batch": self.batch}
-                spelled = bulk.CsvLines(text, count, self.delivery.header, MISSING.encode(), batch)
-                bulk.insert_csv(self.connection, ENCOUNTERS[split], spelled)
+                text, batch = checked.chosen(chosen), {"batch": self.batch}
+                spelled = bulk.CsvLines(text, checked.header, MISSING.encode(), batch)
+                bulk.insert_csv(self.connection, tables.ENCOUNTERS[split], spelled)
             else:
-                part = _chosen(judged.columns, chosen)
-                part = part.append_column("batch", pa.repeat(self.batch, count))
-                bulk.insert(self.connection, ENCOUNTERS[split], part)
-            self.taken[split] += count
-        self.seen.took(judged.columns["encounter_id"].to_numpy())
+                part = checked.columns(chosen).append_column("batch", pa.repeat(self.batch, len(chosen)))
+                bulk.insert(self.connection, tables.ENCOUNTERS[split], part)
+            self.taken[split] += len(chosen)
+        self.seen.took(checked.encounters[judged.new])
         self.known += len(judged.known)
-        self._reject(rows, judged.broken)
+        self._reject(prepared.rows, judged.broken)
 
     def _reject(self, rows: lines.Rows, broken: Mapping[int, str]) -> None:
         if not broken:
@@ -190,12 +173,8 @@ class Intake:
             "line": [line for _, line in spelled],
             "reason": [broken[row] for row in order],
         }
-        bulk.insert(self.connection, REJECTED_ROWS, pa.table(columns))
+        bulk.insert(self.connection, tables.REJECTED_ROWS, pa.table(columns))
         self.rejected += len(order)
-
-
-def _chosen(columns: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
-    return columns if mask.all() else columns.filter(pa.array(mask))
 
 
 def _is_held_out(codes: Codes) -> npt.NDArray[np.bool_]:
@@ -203,20 +182,10 @@ def _is_held_out(codes: Codes) -> npt.NDArray[np.bool_]:
     return held_out
 
 
-def _one_ahead(items: Iterator[_Prepared]) -> Iterator[_Prepared]:
-    """Make the next block ready while the database is busy with this one."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        coming = worker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = worker.submit(next, items, None)
-            yield item
-
-
 def _until(judged: _Judged, cut: int) -> _Judged:
     """Leave out what stands after a row of the block."""
     count = int(np.searchsorted(judged.new, cut, side="right"))
     return _Judged(
-        judged.columns.slice(0, count),
         judged.new[:count],
         judged.known[judged.known <= cut],
         {row: reason for row, reason in judged.broken.items() if row <= cut},

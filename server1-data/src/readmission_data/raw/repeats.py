@@ -1,6 +1,6 @@
 """Encounters that come again: in the same delivery, or after an earlier one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from readmission_data.raw.ledger import Batch
 from readmission_data.raw.tables import ENCOUNTERS
 
 Numbers = npt.NDArray[np.int64]
+_Columns = Callable[[Numbers], pa.Table]
 _Stored = tuple[tuple[object, ...], int]
 """An encounter's 50 values, and the batch that brought it."""
 
@@ -62,12 +63,14 @@ class Seen:
         """Tell whether a number may come twice in the source, as far as this load or an earlier one knows."""
         if not self.all_numbers:
             return not (self.ledger and self._source_is_free_of_repeats)
-        numbers = np.concatenate(self.all_numbers)
-        return len(np.unique(numbers)) < len(numbers)
+        numbers = np.sort(np.concatenate(self.all_numbers))
+        return bool((numbers[1:] == numbers[:-1]).any())
 
-    def judge(self, connection: sa.Connection, columns: pa.Table) -> Verdict:
-        """Tell new rows from those that came before; within `columns` [n] the first of a number counts."""
-        numbers = columns["encounter_id"].to_numpy()
+    def judge(self, connection: sa.Connection, numbers: Numbers, columns: _Columns) -> Verdict:
+        """Tell new rows from those that came before; among `numbers` [n] the first of each counts.
+
+        `columns` gives the rows at some positions, typed, where they have to be compared.
+        """
         new = np.zeros(len(numbers), dtype=np.bool_)
         new[np.unique(numbers, return_index=True)[1]] = True
         refused = dict.fromkeys(np.flatnonzero(~new).tolist(), _TWICE)
@@ -81,7 +84,7 @@ class Seen:
         elif not self._source_is_free_of_repeats:
             there = _stored(connection, numbers[new])
             if there:
-                self._compare(columns, there, new, known, refused)
+                self._compare(numbers, columns, there, new, known, refused)
         return Verdict(new, known, refused)
 
     def took(self, numbers: Numbers) -> None:
@@ -91,16 +94,16 @@ class Seen:
 
     def _compare(
         self,
-        columns: pa.Table,
+        numbers: Numbers,
+        columns: _Columns,
         there: Mapping[int, _Stored],
         new: npt.NDArray[np.bool_],
         known: npt.NDArray[np.bool_],
         refused: dict[int, str],
     ) -> None:
         foreign = {batch.batch for batch in self.ledger} - {batch.batch for batch in self.own}
-        numbers = columns["encounter_id"].to_numpy()
         again = np.flatnonzero(new & np.isin(numbers, list(there)))
-        rows = zip(*(column.to_pylist() for column in columns.take(again).select(_NAMES)), strict=True)
+        rows = zip(*(column.to_pylist() for column in columns(again).select(_NAMES)), strict=True)
         for row, values in zip(again.tolist(), rows, strict=True):
             stored, batch = there[int(numbers[row])]
             new[row] = False

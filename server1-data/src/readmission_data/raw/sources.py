@@ -13,6 +13,8 @@ from readmission_data.raw.split import TRAIN_SHARE
 
 BLOCK_BYTES: Final = 2 << 20
 _SMALLEST: Final = 1 << 16
+_FIRST: Final = 1 << 18
+"""A load's first block is small, since the database waits for it."""
 _LONGEST_LINE: Final = 8 << 20
 _LONGEST_HEADER: Final = 1 << 16
 
@@ -77,12 +79,12 @@ class FileSource:
         stream = self.file.open_csv()
         line = stream.readline(_LONGEST_HEADER)
         header = read_header(line, self.name)
-        sizes: Iterator[int] = itertools.repeat(BLOCK_BYTES)
+        sizes: Iterator[int] = itertools.chain(_rising(), itertools.repeat(BLOCK_BYTES))
         offset, number = len(line), 2
         if earlier:
             offset, number = int(earlier[-1].next_cursor), earlier[-1].next_line
             stream.seek(offset)
-            sizes = _sizes(int(self.batch_size / TRAIN_SHARE * offset / number))
+            sizes = _fitting(int(self.batch_size / TRAIN_SHARE * offset / number))
         return Delivery(
             sha256=self.file.sha256,
             dataset_kind=self.file.kind,
@@ -97,11 +99,23 @@ class FileSource:
         )
 
 
-def _sizes(expected: int) -> Iterator[int]:
-    """Give sizes of blocks: a few for what a load will probably take, then small ones."""
-    part = min(max(expected // 4, _SMALLEST), BLOCK_BYTES)
-    yield from itertools.repeat(part, max(expected // part, 1))
-    yield from itertools.repeat(max(part // 8, _SMALLEST))
+def _rising() -> Iterator[int]:
+    """Give sizes from the first block's to the usual one."""
+    size = _FIRST
+    while size < BLOCK_BYTES:
+        yield size
+        size *= 2
+
+
+def _fitting(expected: int) -> Iterator[int]:
+    """Give sizes of blocks: those for what a load will probably take, then small ones."""
+    for size in itertools.chain(_rising(), itertools.repeat(BLOCK_BYTES)):
+        if size >= expected:
+            break
+        yield size
+        expected -= size
+    yield max(expected, _SMALLEST)
+    yield from itertools.repeat(_FIRST)
 
 
 def _blocks(stream: BinaryIO, sizes: Iterator[int], offset: int, number: int, name: str) -> Iterator[Block]:

@@ -2,13 +2,12 @@ import csv
 import io
 
 import hypothesis
-import numpy as np
 import pytest
 from hypothesis import strategies
 
 from readmission_data.encounters.columns import COLUMNS, CSV_HEADER
 from readmission_data.raw.errors import SourceError
-from readmission_data.raw.lines import Block, cut, read_header
+from readmission_data.raw.lines import Block, cut, plain, read_header
 
 HEADER = ("a", "b", "c")
 
@@ -22,24 +21,27 @@ def block(content: bytes) -> Block:
 def test_rows_know_where_they_stood(end, last):
     content = b"1,2,3" + end + b"4,5,6" + (end if last else b"")
 
-    rows = cut(block(content), HEADER)
+    rows = cut(block(content))
 
     assert [rows.line(row) for row in range(len(rows))] == [b"1,2,3", b"4,5,6"]
     assert rows.numbers.tolist() == [2, 3]
     assert rows.following.tolist() == [5 + len(end), len(content)]
-    assert rows.broken == {}
+    assert b"".join(rows.text.to_pylist()) == content
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_empty_lines_are_no_rows_but_count(end):
-    rows = cut(block(end.join([b"", b"1,2,3", b"", b"", b"4,5,6", b""])), HEADER)
+    rows = cut(block(end.join([b"", b"1,2,3", b"", b"", b"4,5,6", b""])))
 
     assert rows.numbers.tolist() == [3, 6]
-    assert rows.plain_rows.tolist() == [0, 1]
+    assert [rows.line(row) for row in range(len(rows))] == [b"1,2,3", b"4,5,6"]
+    assert rows.text.to_pylist() == [b"1,2,3" + end, b"4,5,6" + end]
 
 
 def test_an_empty_block_has_no_rows():
-    assert len(cut(block(b""), HEADER)) == 0
+    rows = cut(block(b""))
+
+    assert len(rows) == len(rows.text) == 0
 
 
 @pytest.mark.parametrize(
@@ -58,44 +60,16 @@ def test_an_empty_block_has_no_rows():
         (b'1,"2,2",3', "b: holds a character that no value of it has"),
     ],
 )
-def test_a_bad_line_costs_itself_alone(bad, reason):
-    rows = cut(block(b"1,2,3\n" + bad + b"\n4,5,6\n"), HEADER)
+def test_what_ails_a_line_is_told(bad, reason):
+    rows = cut(block(b"1,2,3\n" + bad + b"\n4,5,6\n"))
 
-    assert rows.broken == {1: reason}
-    assert rows.plain_rows.tolist() == [0, 2]
-    assert rows.plain == b"1,2,3\n4,5,6"
+    assert plain(rows.line(1), HEADER) == reason
     assert rows.line(1) == bad
-
-
-def test_two_wrong_field_counts_do_not_hide_each_other():
-    rows = cut(block(b"1,2\n1,2,3,4\n1,2,3\n"), HEADER)
-
-    assert sorted(rows.broken) == [0, 1]
+    assert [plain(rows.line(row), HEADER) for row in (0, 2)] == [b"1,2,3", b"4,5,6"]
 
 
 def test_quoted_fields_are_read():
-    rows = cut(block(b'"1","2",3\n4,5,6\n'), HEADER)
-
-    assert rows.broken == {}
-    assert rows.plain == b"1,2,3\n4,5,6"
-    assert rows.line(0) == b'"1","2",3'
-
-
-@pytest.mark.parametrize(
-    "content", [b"1,2,3\n4,5,6\n7,8,9", b'1,2,3\r\n"4",5,6\r\n\r\nbad\r\n7,8,9', b'1,"2",3\n4,5,6\n']
-)
-def test_chosen_rows_keep_what_they_were(content):
-    rows = cut(block(content), HEADER)
-    wanted = np.arange(len(rows)) != 0
-
-    chosen = rows.only(wanted)
-
-    assert [chosen.line(row) for row in range(len(chosen))] == [rows.line(row) for row in range(1, len(rows))]
-    assert chosen.numbers.tolist() == rows.numbers[1:].tolist()
-    assert chosen.broken == {row - 1: reason for row, reason in rows.broken.items() if row}
-    plain = dict(zip(rows.plain_rows.tolist(), rows.plain.split(), strict=True))
-    assert chosen.plain.split() == [plain[row] for row in sorted(plain) if row]
-    assert (chosen.plain_rows + 1).tolist() == [row for row in sorted(plain) if row]
+    assert plain(b'"1","2",3', HEADER) == b"1,2,3"
 
 
 @hypothesis.given(
@@ -109,14 +83,12 @@ def test_every_line_is_a_row_or_broken_as_the_csv_module_sees_it(written):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(written)
 
-    rows = cut(block(text.getvalue().encode()), HEADER)
+    rows = cut(block(text.getvalue().encode()))
 
     assert len(rows) == len(written)
-    assert sorted([*rows.plain_rows.tolist(), *rows.broken]) == list(range(len(written)))
-    plain = dict(zip(rows.plain_rows.tolist(), rows.plain.decode().split("\n"), strict=False))
     for row, fields in enumerate(written):
         usable = len(fields) == 3 and not any(sign in field for field in fields for sign in ',"')
-        assert (plain.get(row) == ",".join(fields)) is usable
+        assert (plain(rows.line(row), HEADER) == ",".join(fields).encode()) is usable
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

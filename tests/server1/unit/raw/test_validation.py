@@ -1,11 +1,11 @@
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from readmission_data.encounters.columns import BY_NAME, COLUMNS, Kind
+from readmission_data.encounters.columns import BY_NAME, COLUMNS, MISSING, Kind
+from readmission_data.raw import lines
 from readmission_data.raw.lines import Block, cut
 from readmission_data.raw.tables import REJECTED_ROWS
-from readmission_data.raw.validation import Checked, check, parse
+from readmission_data.raw.validation import Checked, check
 from support import csv_lines
 
 NAMES = tuple(column.name for column in COLUMNS)
@@ -14,10 +14,8 @@ INTEGERS = [column for column in COLUMNS if column.kind is Kind.INTEGER]
 DIAGNOSES = [column for column in COLUMNS if column.kind is Kind.ICD9]
 
 
-def checked(*lines: str, header=NAMES) -> Checked:
-    rows = cut(Block("\n".join(lines).encode(), 0, 2), header)
-    assert not rows.broken
-    return check(parse(rows, header), rows.plain_rows)
+def checked(*written: str, header=NAMES) -> Checked:
+    return check(cut(Block("\n".join(written).encode(), 0, 2)), header)
 
 
 def reason(**values: str) -> str | None:
@@ -25,12 +23,12 @@ def reason(**values: str) -> str | None:
     found = checked(csv_lines.line(1), csv_lines.line(2, **values), csv_lines.line(3))
     assert set(found.broken) <= {1}
     assert found.rows.tolist() == ([0, 2] if found.broken else [0, 1, 2])
-    assert found.columns["encounter_id"].to_pylist() == [row + 1 for row in found.rows.tolist()]
+    assert found.encounters[found.rows].tolist() == [row + 1 for row in found.rows.tolist()]
     return found.broken.get(1)
 
 
 def test_a_good_row_is_typed():
-    [row] = checked(csv_lines.line(2278392, 8222157)).columns.to_pylist()
+    [row] = checked(csv_lines.line(2278392, 8222157)).columns().to_pylist()
 
     assert row["encounter_id"] == 2278392
     assert row["patient_nbr"] == 8222157
@@ -46,7 +44,7 @@ def test_a_category_takes_its_levels_and_nothing_else(column):
     good = checked(*(csv_lines.line(i, **{column.name: level}) for i, level in enumerate(column.levels, 1)))
 
     assert good.broken == {}
-    assert good.columns[column.name].to_pylist() == list(column.levels)
+    assert good.columns()[column.name].to_pylist() == list(column.levels)
     for bad in ("", "Nope", column.levels[0].lower() + " ", f" {column.levels[0]}"):
         assert reason(**{column.name: bad}).startswith(f"{column.name}: ")
 
@@ -98,7 +96,7 @@ def test_an_identifier_is_a_plain_positive_integer(name, bad):
 
 
 def test_the_largest_identifier_is_kept_exactly():
-    assert checked(csv_lines.line(2**63 - 1, 7)).columns["encounter_id"].to_pylist() == [2**63 - 1]
+    assert checked(csv_lines.line(2**63 - 1, 7)).columns()["encounter_id"].to_pylist() == [2**63 - 1]
 
 
 def test_a_reason_names_every_bad_column_and_no_value():
@@ -127,11 +125,62 @@ def test_columns_in_another_order_are_read_by_name():
     order = NAMES[::-1]
     line = ",".join(reversed(csv_lines.line(5).split(",")))
 
-    assert checked(line, header=order).columns.equals(checked(csv_lines.line(5)).columns)
+    assert checked(line, header=order).columns().equals(checked(csv_lines.line(5)).columns())
 
 
 def test_no_rows_are_no_fault():
-    empty = check(parse(cut(Block(b"", 0, 2), NAMES), NAMES), np.array([], dtype=np.int64))
+    assert checked("").columns().num_rows == 0
 
-    assert empty.columns.num_rows == 0
-    assert isinstance(empty.columns, pa.Table)
+
+def test_no_level_holds_the_mark_of_a_missing_value():
+    assert not any(MISSING in level for column in CATEGORIES for level in column.levels)
+
+
+@pytest.mark.parametrize("column", CATEGORIES + INTEGERS + DIAGNOSES, ids=lambda column: column.name)
+def test_the_pattern_of_a_row_takes_every_good_value(column, monkeypatch):
+    """So that no good row has to be looked at by its columns."""
+    monkeypatch.setattr(lines, "plain", None)
+    values = {
+        Kind.CATEGORY: column.levels,
+        Kind.INTEGER: map(str, range(column.minimum, column.maximum + 1)),
+        Kind.ICD9: ("8", "428", "250.8", "250.83", "V58.61", "E885.9"),
+    }[column.kind]
+    missing = ["?"] if column.missing else []
+
+    rows = [csv_lines.line(i, **{column.name: value}) for i, value in enumerate([*values, *missing], 1)]
+
+    assert len(checked(*rows).rows) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["diag_1", "time_in_hospital", "encounter_id"])
+def test_digits_of_other_scripts_are_no_digits(name):
+    assert reason(**{name: "\N{ARABIC-INDIC DIGIT TWO}"}).startswith(f"{name}: ")
+
+
+def test_rows_that_are_spelled_oddly_keep_their_place():
+    odd = csv_lines.line(2, 20).replace(",", '","')
+    found = checked(
+        csv_lines.line(1, 10), f'"{odd}"', csv_lines.line(2**63 - 1, 30), "torn", csv_lines.line(5)
+    )
+
+    assert found.broken == {3: "1 field where the header has 50"}
+    assert found.rows.tolist() == [0, 1, 2, 4]
+    assert found.encounters.tolist() == [1, 2, 2**63 - 1, 0, 5]
+    assert found.patients.tolist()[:4] == [10, 20, 30, 0]
+    spelled = b"".join(found.text.to_pylist()).decode().splitlines()
+    assert spelled == [
+        csv_lines.line(1, 10),
+        csv_lines.line(2, 20),
+        csv_lines.line(2**63 - 1, 30),
+        csv_lines.line(5),
+    ]
+    assert found.chosen(np.array([1, 4])).to_pylist() == [found.text[1].as_py(), found.text[3].as_py()]
+    assert found.columns(np.array([2]))["encounter_id"].to_pylist() == [2**63 - 1]
+
+
+def test_a_broken_row_keeps_its_numbers():
+    """They decide which load tells of it, and whether it repeats another."""
+    found = checked(csv_lines.line(1, 10), csv_lines.line(2, 20, gender="SECRET"))
+
+    assert found.encounters.tolist() == [1, 2]
+    assert found.patients.tolist() == [10, 20]
