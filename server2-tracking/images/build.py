@@ -1,0 +1,130 @@
+"""Builds the project's images from this checkout, and pushes them where a registry is named.
+
+    python3 server2-tracking/images/build.py --registry localhost:32000 --tag "$(git rev-parse --short=12 HEAD)"
+
+Needs Docker with BuildKit (Ubuntu 24.04: `docker.io` and `docker-buildx`) and nothing but Python's own library.
+Builds share the host's network, so that Docker may run without a bridge and without touching the firewall.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its name, its Dockerfile from the top level, and the Dockerfile's target if it has several."""
+
+    name: str
+    dockerfile: str
+    target: str | None = None
+
+
+# Longest first: two at a time, nothing long is left for the end. The feed is made of Airflow's layers.
+IMAGES = (
+    Image("airflow", "server1-data/Dockerfile", "airflow"),
+    Image("minio", "server2-tracking/minio/Dockerfile"),
+    Image("mlflow", "server2-tracking/Dockerfile"),
+    Image("jupyter", "server1-data/notebooks/Dockerfile"),
+    Image("ui", "server3-serving/ui/Dockerfile"),
+    Image("api", "server3-serving/api/Dockerfile"),
+    Image("backup", "server2-tracking/backup/Dockerfile"),
+    Image("locust", "server3-serving/loadtest/Dockerfile"),
+    Image("retrain", "server3-serving/retrain/Dockerfile"),
+    Image("feed", "server1-data/Dockerfile", "feed"),
+)
+
+
+class BuildError(Exception):
+    """An image could not be built or pushed; the message holds the last lines of Docker's output."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build what is asked for; return the exit status."""
+    options = _parser().parse_args(arguments)
+    chosen = [image for image in IMAGES if not options.only or image.name in options.only]
+    began = time.monotonic()
+    failures = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for image, work in [(image, pool.submit(_make, image, options)) for image in chosen]:
+            try:
+                name, seconds = work.result()
+            except BuildError as error:
+                failures += 1
+                sys.stderr.write(f"error: {image.name}: {error}\n")
+            else:
+                sys.stdout.write(f"{name}  {seconds:.0f} s\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen) - failures} of {len(chosen)} images in {time.monotonic() - began:.0f} s\n")
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Builds the project's images.")
+    parser.add_argument("--tag", help="tag of the images; the checkout's commit by default")
+    parser.add_argument("--registry", help="HOST:PORT to push to; without it the images stay here")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[image.name for image in IMAGES])
+    parser.add_argument("--jobs", type=int, default=2, help="builds at a time")
+    parser.add_argument("--python-image", help="takes the place of the pinned Python image")
+    parser.add_argument("--go-image", help="takes the place of the pinned Go image")
+    parser.add_argument("--mysql-image", help="takes the place of the pinned MySQL image")
+    parser.add_argument("--ca", type=Path, help="CA bundle for downloads behind a TLS proxy; never in a layer")
+    parser.add_argument("--docker", default="docker", help="the docker program")
+    return parser
+
+
+def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
+    """Build one image, push it where asked; return its name and the seconds."""
+    began = time.monotonic()
+    tag = options.tag or _commit()
+    name = f"{options.registry + '/' if options.registry else ''}readmission/{image.name}:{tag}"
+    command = [options.docker, "build", "--network=host", f"--file={ROOT / image.dockerfile}", f"--tag={name}"]
+    command += [f"--build-arg=REVISION={_commit()}"]
+    if image.target:
+        command += [f"--target={image.target}"]
+    if options.ca:
+        command += [f"--secret=id=ca,src={options.ca}"]
+    dockerfile = (ROOT / image.dockerfile).read_text()
+    for argument, value in (
+        ("PYTHON_IMAGE", options.python_image),
+        ("GO_IMAGE", options.go_image),
+        ("MYSQL_IMAGE", options.mysql_image),
+    ):
+        # Docker warns of arguments that a Dockerfile does not know.
+        if value and f"ARG {argument}=" in dockerfile:
+            command += [f"--build-arg={argument}={value}"]
+    _run([*command, str(ROOT)])
+    if options.registry:
+        _run([options.docker, "push", "--quiet", name])
+    return name, time.monotonic() - began
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+    try:
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise BuildError(f"{command[0]} is not installed (Ubuntu: apt-get install docker.io docker-buildx)") from error
+    if done.returncode:
+        raise BuildError(f"`{' '.join(command[:2])}` failed\n" + "\n".join(done.stdout.splitlines()[-25:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
