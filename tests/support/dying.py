@@ -1,11 +1,12 @@
 """Runs a command in a process that dies before one of its changes in MLflow."""
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from typing import Any
 
 from mlflow import MlflowClient
+
+from support.forks import PROCESSES
 
 CHANGES = (
     "create_logged_model",
@@ -23,10 +24,6 @@ CHANGES = (
 """The methods of MLflow's client that change anything."""
 
 DIED = 9
-
-# One process imports the heavy modules, and every victim is forked from it: nobody inherits an open database.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["support.dying", "readmission_data.registry.register"])
 
 
 def _die_before(step: int, changes: tuple[str, ...]) -> None:
@@ -61,7 +58,7 @@ def died(
 
     False where it makes fewer of them and ended well.
     """
-    process = _context.Process(target=_victim, args=(step, changes, command, arguments))
+    process = PROCESSES.Process(target=_victim, args=(step, changes, command, arguments))
     process.start()
     process.join(timeout=300)
     if process.exitcode not in (0, DIED):

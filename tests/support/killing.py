@@ -1,6 +1,5 @@
 """Runs a function in a process of its own that is killed half way."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -8,23 +7,14 @@ from multiprocessing.process import BaseProcess
 
 import sqlalchemy as sa
 
-# A child that forks from a server with all imports done starts in a hundredth of a second.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    [
-        "readmission_data.clean.tasks",
-        "readmission_data.raw.load",
-        "readmission_data.training.run",
-        "pymysql",
-        "sqlalchemy.dialects.mysql.pymysql",
-    ]
-)
+from support.forks import PROCESSES
+
 _EVENTS = ("before_cursor_execute", "commit")
 
 
 def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
     """Start `function` in a process of its own; the caller kills it when it likes."""
-    process = _processes.Process(target=function, args=arguments)
+    process = PROCESSES.Process(target=function, args=arguments)
     process.start()
     return process
 

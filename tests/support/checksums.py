@@ -1,0 +1,32 @@
+"""The checksum of every table of RawData and CleanData."""
+
+import sqlalchemy as sa
+
+from readmission_data import bulk, databases
+from readmission_data.clean import tables as clean_tables
+from readmission_data.raw import tables as raw_tables
+from readmission_data.raw.checksum import checksum
+from readmission_data.settings import DataSettings
+
+
+def of_raw(settings: DataSettings) -> dict[str, str]:
+    """The checksums of RawData, as it is now."""
+    engine = databases.create_engine(settings.raw_url)
+    with engine.connect() as connection:
+        found = _of(connection, {table.name: table for table in raw_tables.METADATA.sorted_tables})
+    engine.dispose()
+    return found
+
+
+def of_clean(settings: DataSettings) -> dict[str, str]:
+    """The checksums of CleanData, as it is now."""
+    engine = databases.create_engine(settings.clean_url)
+    with engine.connect() as connection:
+        info = bulk.read(connection, clean_tables.define(())[clean_tables.FEATURE_INFO]).to_pandas()
+        found = _of(connection, clean_tables.define(clean_tables.read_features(info)))
+    engine.dispose()
+    return found
+
+
+def _of(connection: sa.Connection, tables: dict[str, sa.Table]) -> dict[str, str]:
+    return {name: checksum(connection, table) for name, table in tables.items()}
