@@ -1,4 +1,8 @@
-"""A registration or rollback that is killed before any of its changes, and then run again."""
+"""A rollback that is killed before any of its changes, and then run again; a registration between aliases.
+
+Registrations killed at random points are in ../train_and_register: here are those of their points that a draw
+may miss.
+"""
 
 from pathlib import Path
 
@@ -45,18 +49,12 @@ def _served(client: MlflowClient) -> str:
 @pytest.mark.parametrize(
     ("change", "number", "served"),
     [
-        ("create_logged_model", 1, "1"),
-        ("log_model_artifacts", 1, "1"),
-        ("create_model_version", 1, "1"),
-        ("set_model_version_tag", 1, "1"),
         # The decision is written only in part.
         ("set_model_version_tag", 3, "1"),
-        ("set_registered_model_alias", 1, "1"),
         # Previous has moved, production has not.
         ("set_registered_model_alias", 2, "1"),
+        # Production has moved, the challenger that it replaces is still one.
         ("delete_registered_model_alias", 1, "3"),
-        # Only the last word is missing.
-        ("set_model_version_tag", 4, "3"),
     ],
 )
 def test_a_registration(
