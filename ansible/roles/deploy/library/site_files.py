@@ -1,0 +1,76 @@
+"""Writes the files of a folder in one go, readable by root alone, and removes all others from it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: site_files
+short_description: Makes a folder hold exactly these files
+description:
+  - Files have mode 0600, folders 0700. A file is replaced in one step. Strangers are removed.
+options:
+  path: {description: The folder, type: path, required: true}
+  contents: {description: Content of each file by its path below the folder, type: dict, required: true}
+author: [The readmission platform's authors]
+"""
+EXAMPLES = r"""
+- name: Write the overlay
+  site_files:
+    path: /etc/readmission/deploy/site
+    contents: {kustomization.yaml: "...", secrets/api.env: "..."}
+  no_log: true
+"""
+RETURN = r"""
+files: {description: Paths that were written or removed, type: list, returned: always}
+"""
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, for root alone; nobody sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(name).replace(path)
+
+
+def as_asked(path: Path, content: bytes) -> bool:
+    """Tell whether the file is there with this content, for its owner alone."""
+    return path.is_file() and path.stat().st_mode & 0o777 == 0o600 and path.read_bytes() == content
+
+
+def main() -> None:
+    """Compare, write, remove."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "contents": {"type": "dict", "required": True, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    root = Path(module.params["path"])
+    contents = {root / name: text.encode() for name, text in module.params["contents"].items()}
+    folders = {parent for path in contents for parent in path.parents if parent.is_relative_to(root)}
+    strangers = [path for path in sorted(root.rglob("*")) if path not in contents and path not in folders]
+    stale = [path for path, content in contents.items() if not as_asked(path, content)]
+    open_folders = [path for path in folders if not path.is_dir() or path.stat().st_mode & 0o777 != 0o700]
+    if not module.check_mode:
+        for path in strangers:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for path in sorted(open_folders):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+        for path in stale:
+            write(path, contents[path])
+    changed = sorted(str(path.relative_to(root)) for path in strangers + stale)
+    module.exit_json(changed=bool(changed or open_folders), files=changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Makes the secrets of a site that are missing, out of date, or to be rotated; all others stay as they are."""
+
+import base64
+import datetime
+import ipaddress
+import os
+import secrets
+import string
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LETTERS = string.ascii_letters + string.digits
+PASSWORD_LENGTH = 32
+AUTHORITY_DAYS = 3650
+# Browsers refuse certificates that are good for longer than 398 days.
+CERTIFICATE_DAYS = 397
+RENEW_DAYS = 30
+
+Secret = str | dict[str, str]
+
+
+def complete_secrets(
+    kept: dict[str, Secret], plan: Sequence[dict[str, Any]], rotate: Sequence[str] = ()
+) -> dict[str, Secret]:
+    """Give every secret of `plan`: as in `kept`, or made anew where it is missing, named in `rotate`, or (a
+    certificate) about to end, of other addresses or of another authority.
+
+    A rotated password that `keeps_previous` leaves the one before as `NAME_previous`; a rotated Fernet key stays
+    behind the new one, since it must still decrypt. What the plan does not name is dropped. A name in `rotate`
+    that the plan does not have raises `AnsibleFilterError`.
+    """
+    names = [entry["name"] for entry in plan]
+    if unknown := sorted(set(rotate) - set(names)):
+        raise AnsibleFilterError(f"cannot rotate {', '.join(unknown)}; there are: {', '.join(names)}")
+    site: dict[str, Secret] = {}
+    for entry in plan:
+        name, before = entry["name"], kept.get(entry["name"])
+        again = before is None or name in rotate
+        if entry["kind"] == "password":
+            site[name] = _password() if again else before
+            previous = before if again else kept.get(f"{name}_previous")
+            if entry.get("keeps_previous") and previous:
+                site[f"{name}_previous"] = previous
+        elif entry["kind"] == "fernet":
+            site[name] = ",".join(filter(None, [_fernet(), before])) if again else before
+        elif entry["kind"] == "authority":
+            site[name] = _authority() if again else before
+        elif entry["kind"] == "certificate":
+            authority, addresses = site["authority"], entry["addresses"]
+            good = not again and _serves(before, authority, addresses)
+            site[name] = before if good else _certificate(authority, name, addresses)
+        else:
+            raise AnsibleFilterError(f"{name}: there is no kind {entry['kind']!r} of secret")
+    return site
+
+
+def _password() -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def _fernet() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def _names(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Readmission platform"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    # An hour ago: the clock of a fresh machine may be behind.
+    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> dict[str, str]:
+    return {
+        "key": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+        "crt": certificate.public_bytes(serialization.Encoding.PEM).decode(),
+    }
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authority() -> dict[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _names("Authority of the readmission platform")
+    builder = (
+        _builder(name, name, key, AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+    )
+    return _pem(key, builder.sign(key, hashes.SHA256()))
+
+
+def _certificate(authority: Secret, name: str, addresses: Sequence[str]) -> dict[str, str]:
+    issuer = x509.load_pem_x509_certificate(authority["crt"].encode())
+    issuer_key = serialization.load_pem_private_key(authority["key"].encode(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    alternatives = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    builder = (
+        _builder(_names(name), issuer.subject, key, CERTIFICATE_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
+    )
+    return _pem(key, builder.sign(issuer_key, hashes.SHA256()))
+
+
+def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str]) -> bool:
+    own = x509.load_pem_x509_certificate(certificate["crt"].encode())
+    issuer = x509.load_pem_x509_certificate(authority["crt"].encode())
+    try:
+        own.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 (whatever is wrong with the signature, a new certificate is the answer)
+        return False
+    named = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=RENEW_DAYS)
+    return own.not_valid_after_utc > soon and {
+        str(address) for address in named.get_values_for_type(x509.IPAddress)
+    } == set(addresses)
+
+
+class FilterModule:
+    """What Ansible asks a filter plugin for."""
+
+    def filters(self) -> dict[str, Callable[..., object]]:
+        """Give the filters by name."""
+        return {"complete_secrets": complete_secrets}
