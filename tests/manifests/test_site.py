@@ -1,0 +1,121 @@
+"""What a site gives, addresses, secrets and images, reaches every place that needs it, and nothing else."""
+
+import json
+import re
+
+import pytest
+from manifests.conftest import ADDRESSES, SECRETS, site
+
+from manifests.support.kustomize import CHECKOUT, SERVERS
+from manifests.support.objects import named, of_kind, plain, references, workloads
+
+DOCUMENTATION = re.compile(r"192\.0\.2\.\d+")
+
+
+@pytest.fixture(params=SERVERS)
+def server(request):
+    return request.param
+
+
+def test_secrets_are_those_of_the_list(server, deployed):
+    objects = deployed(server)
+    found = {name: set() for name in SECRETS[server]}
+    for workload in workloads(objects):
+        for kind, name, key in references(workload):
+            if kind == "Secret":
+                # Each is the site's own, by the hash in its name: a new password starts new pods.
+                assert name in named(objects, "Secret"), (workload.name, name)
+                found[plain(name)] |= {key} if key else SECRETS[server][plain(name)]
+    assert found == SECRETS[server]
+
+
+def test_no_documentation_address_is_left(server, deployed):
+    left = [
+        f"{one['kind']}/{one['metadata']['name']}"
+        for one in deployed(server)
+        if DOCUMENTATION.search(json.dumps(one))
+    ]
+    # The targets are a list that the site writes whole.
+    assert {plain(name) for name in left} <= {"ConfigMap/prometheus-targets"}
+
+
+def test_one_address_changes_its_places_alone(tmp_path, deployed):
+    def without_hashes(objects):
+        text = re.sub(r"addresses-[0-9a-z]{10}", "addresses", json.dumps(objects))
+        return {(one["kind"], one["metadata"]["name"]): one for one in json.loads(text)}
+
+    before = without_hashes(deployed("server1-data"))
+    after = without_hashes(site(tmp_path, "server1-data", TRACKING_HOST="10.20.0.99"))
+    changed = {name for kind, name in before if before[kind, name] != after[kind, name]}
+    assert changed == {"addresses", "tracking-clients", "store-clients"}
+    assert ADDRESSES["TRACKING_HOST"] + "/" not in json.dumps(list(after.values()))
+
+
+def test_own_images_come_from_the_registry(server, deployed):
+    own = {
+        container["image"]
+        for workload in workloads(deployed(server))
+        for container in workload.all_containers
+        if "readmission/" in container["image"]
+    }
+    assert own
+    assert all(re.fullmatch(r"10\.20\.0\.12:32000/readmission/\w+:0a1b2c3d", image) for image in own)
+
+
+def test_a_pulled_image_is_the_same_on_every_server(deployed):
+    pinned = {}
+    for server in SERVERS:
+        for workload in workloads(deployed(server)):
+            for container in workload.all_containers:
+                name, at, digest = container["image"].partition("@")
+                if at:
+                    pinned.setdefault(name.partition(":")[0], set()).add((name, digest))
+    assert {name for name, pins in pinned.items() if len(pins) > 1} == set()
+
+
+def test_nodes_name_the_same_statsd_mapping():
+    ours = CHECKOUT / "server1-data/deploy/airflow/statsd/airflow.yml"
+    tested = CHECKOUT / "server3-serving/observability/statsd/airflow.yml"
+    assert ours.read_text() == tested.read_text(), "server 1 deploys another mapping than the one tested"
+
+
+def test_prometheus_gets_every_rule_file(deployed):
+    rules = next(
+        one["data"]
+        for one in of_kind(deployed("server3-serving"), "ConfigMap")
+        if plain(one["metadata"]["name"]) == "prometheus-rules"
+    )
+    folder = CHECKOUT / "server3-serving/observability/prometheus/rules"
+    assert set(rules) == {path.name for path in folder.glob("*.rules.yml")}
+
+
+def test_grafana_gets_every_dashboard(deployed):
+    dashboards = next(
+        one["data"]
+        for one in of_kind(deployed("server3-serving"), "ConfigMap")
+        if plain(one["metadata"]["name"]) == "grafana-dashboards"
+    )
+    folder = CHECKOUT / "server3-serving/observability/grafana/dashboards"
+    assert set(dashboards) == {path.name for path in folder.glob("*.json")}
+
+
+def test_the_api_ends_what_it_serves_before_it_is_killed(deployed):
+    deployment = named(deployed("server3-serving"), "Deployment")["api"]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert deployment["metadata"]["labels"]["readmission/needs-model"] == "true"
+    # The number of pods is the autoscaler's.
+    assert "replicas" not in deployment["spec"]
+
+
+def test_a_schedule_keeps_the_number_that_it_set(deployed):
+    objects = deployed("schedules")
+    assert "replicas" not in named(objects, "Deployment")["feed"]["spec"]
+    said = {
+        name: named(objects, "CronJob")[name]["spec"]["jobTemplate"]["spec"]["template"]["spec"][
+            "containers"
+        ][0]["command"][-1]
+        for name in ("feed-start", "feed-stop")
+    }
+    assert said == {"feed-start": "--replicas=1", "feed-stop": "--replicas=0"}
