@@ -21,8 +21,8 @@ def log(tmp_path):
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.executescript(CONTRACT.read_text())
             connection.executemany(
-                "INSERT INTO predictions (request_id, number, predicted_at, model, version, probability, class, "
-                "inputs) VALUES (?, ?, '2026-01-01 12:00:00.5', ?, '3', 0.2, 1, ?)",
+                "INSERT INTO predictions (request_id, number, predicted_at, model, version, probability, "
+                "class, inputs) VALUES (?, ?, '2026-01-01 12:00:00.5', ?, '3', 0.2, 1, ?)",
                 [(*name, MODEL, '{"age": "[50-60)"}') for name in predictions],
             )
             connection.executemany(

@@ -1,0 +1,52 @@
+"""Runs notebooks as people do: in a kernel from top to bottom, or their .py half as a script."""
+
+import os
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[4] / "server1-data" / "notebooks"
+CELL_SECONDS = 300
+
+
+def run(name: str, settings: Mapping[str, str]) -> nbformat.NotebookNode:
+    """Execute one notebook in a kernel of its own; returns it with its outputs. The file stays as it is."""
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    where = {"metadata": {"path": str(FOLDER)}}
+    client = NotebookClient(notebook, kernel_name="python3", timeout=CELL_SECONDS, resources=where)
+    return client.execute(env={**os.environ, **settings})
+
+
+def run_script(name: str, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the .py half in this process; what a cell raises comes out."""
+    for key, value in settings.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.chdir(FOLDER)
+    mpl.use("Agg")
+    return runpy.run_path(str(FOLDER / f"{name}.py"))
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the outputs of all cells."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def said(notebook: nbformat.NotebookNode) -> str:
+    """Return what the cells printed and showed as text."""
+    found = []
+    for output in outputs(notebook):
+        found.append(output.get("text", ""))
+        data = output.get("data", {})
+        found += [data.get("text/html", data.get("text/plain", ""))] if "image/png" not in data else []
+    return "\n".join(found)
+
+
+def pictures(notebook: nbformat.NotebookNode) -> int:
+    """Return the number of pictures."""
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
