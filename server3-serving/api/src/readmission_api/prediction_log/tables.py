@@ -19,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    make_url,
 )
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -68,8 +69,16 @@ def create_tables(engine: Engine) -> None:
 
 def connect(url: str) -> Engine:
     """Make an engine; nothing is opened before its first use."""
-    engine = create_engine(url, pool_pre_ping=True, pool_recycle=1800, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
+    sqlite = make_url(url).get_backend_name() == "sqlite"
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,
+        # Parameters by place: the writer hands tuples to the driver.
+        paramstyle="qmark" if sqlite else "format",
+    )
+    if sqlite:
         event.listen(engine, "connect", _write_ahead)
     return engine
 
