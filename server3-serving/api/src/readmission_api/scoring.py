@@ -65,9 +65,15 @@ class Scoring:
         self._alone -= 1
         rows = (row,)
         risks = predictor.score(rows)
-        self._single_size(1)
-        self._tell(Scored(predictor, (request_id,), (0,), rows, risks, time()))
+        # Told in the loop's next turn: by then the answer is on its way.
+        asyncio.get_running_loop().call_soon(
+            self._tell_alone, Scored(predictor, (request_id,), (0,), rows, risks, time())
+        )
         return risks[0]
+
+    def _tell_alone(self, scored: Scored) -> None:
+        self._single_size(1)
+        self._tell(scored)
 
     def one(self, predictor: Predictor, request_id: str, row: Row) -> "asyncio.Future[float]":
         """Return the risk of one patient, to be awaited; raises `OverloadedError` where too many wait."""

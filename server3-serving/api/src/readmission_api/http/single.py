@@ -11,7 +11,15 @@ from starlette.requests import ClientDisconnect
 
 from readmission_api.errors import ReadmissionApiError, RefusedError
 from readmission_api.http import problems
-from readmission_api.http.bodies import Headers, RequestIds, check_length, read_body, require_json
+from readmission_api.http.bodies import (
+    Headers,
+    RequestIds,
+    check_length,
+    read_body,
+    require_json,
+    too_large,
+)
+from readmission_api.http.protocol import EXCHANGE, Exchange
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore
 from readmission_api.predictor.predictor import Predictor
@@ -54,7 +62,12 @@ class SinglePrediction:
             predictor = serving.predictor
             require_json(headers.content_type)
             check_length(scope["headers"], self._limit)
-            body = await read_body(receive, limit=self._limit, timeout=self._timeout)
+            exchange: Exchange | None = scope.get(EXCHANGE)
+            body = exchange.body() if exchange else None
+            if body is None:
+                body = await read_body(receive, limit=self._limit, timeout=self._timeout)
+            elif len(body) > self._limit:
+                raise too_large(self._limit)
             row = predictor.patients.read(body)
             risk = self._scoring.alone(predictor, request_id, row)
             if risk is None:
@@ -65,14 +78,15 @@ class SinglePrediction:
             return
         else:
             content = answer(predictor, request_id, risk)
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": 200,
-                    "headers": [_JSON, (b"content-length", b"%d" % len(content))],
-                }
-            )
-            await send({"type": "http.response.body", "body": content})
+            if not (exchange and exchange.answer(content)):
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": 200,
+                        "headers": [_JSON, (b"content-length", b"%d" % len(content))],
+                    }
+                )
+                await send({"type": "http.response.body", "body": content})
             self._count_answer()
             self._observe_latency(perf_counter() - started)
 

@@ -51,6 +51,7 @@ class Patients:
         )
         self._decode = msgspec.json.Decoder(_struct(self.fields)).decode
         self._get = self._spelling.get
+        self._spelled_as_here = frozenset(self._spelling).isdisjoint
 
     def read(self, body: bytes | msgspec.Raw) -> Row:
         """Read one patient.
@@ -69,6 +70,8 @@ class Patients:
                 [absent if value is UNSET else value for value, absent in zip(row, self._absent, strict=True)]
             )
         categories = row[self.numeric_count :]
+        if self._spelled_as_here(categories):
+            return row
         return (*row[: self.numeric_count], *map(self._get, categories, categories))
 
     def read_value(self, value: object) -> Row:
