@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from readmission_api.http.about import about_routes, package_version
 from readmission_api.http.application import Application, add_error_handlers, log_crash
@@ -57,11 +58,15 @@ def create_app(settings: ApiSettings | None = None) -> Application:
             await asyncio.gather(*background, return_exceptions=True)
             await asyncio.to_thread(parts.observers.stop)
 
-    api = FastAPI(
+    # On a closed network the page of the document has only what this server gives: the scripts come from a
+    # package, and nobody else is asked whether the document is valid.
+    api = FastAPIOffline(
         title="Readmission API",
         version=package_version(),
         summary="Risk of readmission within 30 days of a diabetic inpatient",
         lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
     )
     add_error_handlers(api, parts)
     describe(api, parts)
