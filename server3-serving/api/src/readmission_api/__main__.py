@@ -4,6 +4,7 @@ import sys
 
 from pydantic import ValidationError
 
+from readmission_api.errors import BadSettingError
 from readmission_api.serve import serve
 from readmission_api.settings import ApiSettings
 
@@ -15,9 +16,14 @@ def main() -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"READMISSION_API_{name}: {problem['msg']}\n")
+            what = problem["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"READMISSION_API_{name}: {what}\n")
         return 2
-    serve(settings)
+    try:
+        serve(settings)
+    except BadSettingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 0
 
 

@@ -12,6 +12,10 @@ class ReadmissionApiError(Exception):
     """Something that the person who runs or calls the API can mend."""
 
 
+class BadSettingError(ReadmissionApiError):
+    """A setting that can't be had here: an address that is taken, a folder that can't be written."""
+
+
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is wrong with one field of one patient.
 

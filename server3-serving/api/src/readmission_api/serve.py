@@ -11,6 +11,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from readmission_api.errors import BadSettingError
 from readmission_api.http.protocol import Connection
 from readmission_api.metrics.instruments import MULTIPROCESS_DIR
 from readmission_api.settings import ApiSettings
@@ -29,20 +30,45 @@ _LOGGING: Final[dict[str, Any]] = {
 
 
 def serve(settings: ApiSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests that run then are answered first."""
+    """Serve until SIGTERM or SIGINT; requests that run then are answered first.
+
+    Raises `BadSettingError` before anything is served.
+    """
+    listening = _bind(settings)
     # uvicorn raises the signal again once it has ended well.
     signal.signal(signal.SIGTERM, _end)
     if settings.workers == 1:
-        uvicorn.Server(_config(settings)).run()
+        uvicorn.Server(_config(settings)).run(sockets=[listening])
         return
     # Each worker counts for itself, in files that the one that is scraped adds up.
     folder = settings.state_dir / f"metrics-{settings.port}"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise BadSettingError(
+            f"READMISSION_API_STATE_DIR: {folder} can't be made ({error.strerror}); "
+            "give a folder that can be written to"
+        ) from None
     os.environ[MULTIPROCESS_DIR] = str(folder)
-    config = _config(settings)
-    listening: socket.socket = config.bind_socket()
-    Multiprocess(config, sockets=[listening]).run()
+    Multiprocess(_config(settings), sockets=[listening]).run()
+
+
+def _bind(settings: ApiSettings) -> socket.socket:
+    """Take the port before anything else is done; raises `BadSettingError`."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise BadSettingError(
+            f"READMISSION_API_HOST, READMISSION_API_PORT: {settings.host} port {settings.port} can't be "
+            f"listened on ({error.strerror}); give an address of this machine and a free port"
+        ) from None
+    listening.set_inheritable(True)
+    return listening
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

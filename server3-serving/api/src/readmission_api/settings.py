@@ -1,9 +1,16 @@
 """The settings of the inference API, read once when its process starts."""
 
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+_LOG_DATABASES: Final = ("mysql+pymysql", "mariadb+pymysql", "sqlite")
 
 
 class ApiSettings(BaseSettings):
@@ -20,8 +27,10 @@ class ApiSettings(BaseSettings):
     workers: int = Field(default=1, ge=1, description="Processes that share the port, one a core")
 
     tracking_uri: str = Field(default="http://127.0.0.1:5000", description="MLflow tracking server")
-    model_name: str = Field(default="best_diabetes_readmission_model", description="Registered model")
-    alias: str = Field(default="production", description="Alias whose version answers")
+    model_name: str = Field(
+        default="best_diabetes_readmission_model", min_length=1, description="Registered model"
+    )
+    alias: str = Field(default="production", min_length=1, description="Alias whose version answers")
     reload_seconds: float = Field(default=30, gt=0, description="Pause between two looks at the alias")
     registry_timeout_seconds: int = Field(
         default=10, gt=0, description="Patience with one call of the registry"
@@ -32,7 +41,7 @@ class ApiSettings(BaseSettings):
 
     shadow: bool = Field(default=True, description="Score the challenger on the same patients, unseen")
     shadow_alias: str = Field(
-        default="challenger", description="Alias of the version that is scored in the shadow"
+        default="challenger", min_length=1, description="Alias of the version that is scored in the shadow"
     )
 
     shadow_rows_per_second: int = Field(
@@ -66,3 +75,60 @@ class ApiSettings(BaseSettings):
         default=5_000, ge=100, description="Latest patients that drift is measured over"
     )
     drift_minimum: int = Field(default=500, ge=1, description="Patients before which no drift is reported")
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, host: str) -> str:
+        try:
+            ip_address(host)
+        except ValueError:
+            if host != "localhost":
+                raise ValueError(
+                    "give an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+                ) from None
+        return host
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _check_tracking_uri(cls, uri: str) -> str:
+        try:
+            parts = urlsplit(uri)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            _ = parts.port
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(
+                "give the http or https address of an MLflow server, such as http://127.0.0.1:5000; "
+                "a database or a folder can't be served from directly"
+            )
+        return uri
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not token.get_secret_value().strip():
+            raise ValueError("is empty; give a token, or leave the setting out to guard nothing")
+        return token
+
+    @field_validator("prediction_log_url")
+    @classmethod
+    def _check_prediction_log_url(cls, url: SecretStr | None) -> SecretStr | None:
+        try:
+            usable = url is None or make_url(url.get_secret_value()).drivername in _LOG_DATABASES
+        except (ArgumentError, ValueError):
+            usable = False
+        if not usable:
+            # The text is not repeated: it may hold a password.
+            raise ValueError(
+                "give mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///FILE, or leave it out"
+            )
+        return url
+
+    @field_validator("drift_minimum")
+    @classmethod
+    def _check_drift_minimum(cls, minimum: int, others: ValidationInfo) -> int:
+        window = others.data.get("drift_window", minimum)
+        if minimum > window:
+            raise ValueError(f"is above READMISSION_API_DRIFT_WINDOW ({window}): drift would never be told")
+        return minimum
