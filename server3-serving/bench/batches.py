@@ -8,7 +8,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 JSON_ROWS = 1_000
 _PART = 64 * 1024
@@ -26,15 +28,18 @@ class CsvRun:
 def json_rows_per_second(url: str, patients: list[dict[str, Any]], runs: int) -> float:
     """Median over the runs, one batch of `JSON_ROWS` after the other over one connection."""
     body = json.dumps(patients[:JSON_ROWS]).encode()
+    address = urlsplit(url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
     found = []
     for _ in range(runs):
         began = time.perf_counter()
         rows = 0
         while time.perf_counter() - began < 2:
-            request = urllib.request.Request(url, body, {"content-type": "application/json"})
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            connection.request("POST", address.path, body, {"content-type": "application/json"})
+            with connection.getresponse() as answer:
                 rows += json.load(answer)["count"]
         found.append(rows / (time.perf_counter() - began))
+    connection.close()
     return statistics.median(found)
 
 
