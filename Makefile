@@ -9,10 +9,11 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 # One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui retrain control notebooks
+ENVS := data tracking api ui retrain control notebooks backup
 DIR_data := server1-data
 DIR_notebooks := server1-data/notebooks
 DIR_tracking := server2-tracking
+DIR_backup := server2-tracking/backup
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
 DIR_retrain := server3-serving/retrain
@@ -22,6 +23,7 @@ DIR_control := ansible
 SOURCES_data := $(CURDIR)/server1-data/src $(CURDIR)/server1-data/feed
 SOURCES_notebooks := $(CURDIR)/server1-data/src
 SOURCES_tracking :=
+SOURCES_backup := $(CURDIR)/server2-tracking/backup/src
 SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
 SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
@@ -47,15 +49,16 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
-	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts
+	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh
 	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
 	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
+	@echo "mypy: server2-tracking/backup"; .venvs/backup/bin/mypy server2-tracking/backup/src
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-server1 test-api test-system test-ui test-retrain test-notebooks
+SUITES := test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests
 
 .PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
@@ -76,6 +79,12 @@ test-retrain: .venvs/retrain.dev .venvs/data.runtime
 
 test-notebooks: .venvs/notebooks.dev
 	@echo "test: the notebooks"; .venvs/notebooks/bin/pytest tests/server1/notebooks
+
+test-backup: .venvs/backup.dev
+	@echo "test: backups"; .venvs/backup/bin/pytest tests/backup
+
+test-manifests: .venvs/control.dev
+	@echo "test: manifests"; .venvs/control/bin/pytest tests/manifests
 
 test-system: .venvs/data.dev
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
