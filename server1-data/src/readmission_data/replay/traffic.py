@@ -18,6 +18,8 @@ from readmission_data.replay.result import Counts
 
 _IN_FLIGHT: Final = 64
 _TIMEOUT_SECONDS: Final = 30.0
+_IDLE_SECONDS: Final = 1.0
+"""Well under a server's own patience: on a connection that it is closing just now a request is lost."""
 _OUTCOME_PAUSE: Final = 0.2
 _OUTCOMES_AT_ONCE: Final = 500
 
@@ -44,7 +46,11 @@ class Traffic:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopped.set)
-        limits = httpx.Limits(max_connections=_IN_FLIGHT + 1, max_keepalive_connections=_IN_FLIGHT + 1)
+        limits = httpx.Limits(
+            max_connections=_IN_FLIGHT + 1,
+            max_keepalive_connections=_IN_FLIGHT + 1,
+            keepalive_expiry=_IDLE_SECONDS,
+        )
         async with httpx.AsyncClient(base_url=self._url, timeout=_TIMEOUT_SECONDS, limits=limits) as http:
             fields = await self._fields(http)
             outcomes = asyncio.create_task(self._send_outcomes(http))

@@ -21,7 +21,12 @@ class Airflow:
         self._dag = settings.dag
         self._user = settings.airflow_user
         self._password = settings.airflow_password
-        self._http = httpx.Client(base_url=settings.airflow_url, timeout=settings.airflow_timeout_seconds)
+        self._http = httpx.Client(
+            base_url=settings.airflow_url,
+            timeout=settings.airflow_timeout_seconds,
+            # Calls are hours apart: an idle connection would be closed just when it is used.
+            limits=httpx.Limits(keepalive_expiry=1),
+        )
 
     def paused(self) -> bool:
         """Tell whether the DAG is paused."""

@@ -59,7 +59,9 @@ class Airflow:
         }
         self._database = folder / "airflow.db"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._http = httpx.Client(base_url=self.url, timeout=120)
+        # A connection that was idle may be closed by the server as it is used.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=self.url, timeout=120, limits=limits)
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
