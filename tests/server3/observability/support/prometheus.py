@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +52,13 @@ class Prometheus:
 
 
 @contextmanager
-def running(folder: Path, targets: dict[str, list[dict[str, Any]]]) -> Iterator[Prometheus]:
-    """Run Prometheus with the targets of each job, in the form of a file of service discovery."""
+def running(
+    folder: Path, targets: dict[str, list[dict[str, Any]]], rules: Callable[[str], str] = str
+) -> Iterator[Prometheus]:
+    """Run Prometheus with the targets of each job, in the form of a file of service discovery.
+
+    `rules` may change the text of each file of rules.
+    """
     config = files.read_yaml(programs.OBSERVABILITY / "prometheus" / "prometheus.yml")
     config["global"] = {
         "scrape_interval": f"{SCRAPE_SECONDS}s",
@@ -69,7 +74,7 @@ def running(folder: Path, targets: dict[str, list[dict[str, Any]]]) -> Iterator[
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     shutil.copytree(files.RULES, folder / "rules")
     for path in (folder / "rules").glob("*.rules.yml"):
-        path.write_text(path.read_text().replace("interval: 30s", f"interval: {SCRAPE_SECONDS}s"))
+        path.write_text(rules(path.read_text().replace("interval: 30s", f"interval: {SCRAPE_SECONDS}s")))
     command = [
         programs.find("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}", "--log.level=warn",
