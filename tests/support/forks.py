@@ -4,6 +4,7 @@ Python keeps one such server a session, whoever asks for it: what it imports mus
 """
 
 import multiprocessing
+import os
 from multiprocessing import forkserver
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -24,3 +25,10 @@ PROCESSES.set_forkserver_preload(
 def warm_up() -> None:
     """Let the server begin with its imports, which take seconds, while the caller does something else."""
     forkserver.ensure_running()
+
+
+def wait() -> None:
+    """Return when the imports are done: a process that is timed must not wait for them."""
+    process = PROCESSES.Process(target=os.getpid)
+    process.start()
+    process.join()

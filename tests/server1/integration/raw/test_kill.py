@@ -1,6 +1,5 @@
 """A load that is killed at any point and run again ends in exactly the same tables."""
 
-import multiprocessing
 import random
 import signal
 import time
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 from readmission_data import databases
 from readmission_data.raw import tables
 from readmission_data.settings import DataSettings
-from support import csv_lines
+from support import csv_lines, forks
 from support.loading import load
 
 from .conftest import checksums
@@ -21,15 +20,10 @@ from .conftest import checksums
 ROWS = 800
 BATCH_SIZE = 40
 KILLS = 20
-# A child that forks from a server with all imports done starts in a hundredth of a second.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
-    ["__main__", "readmission_data.raw.load", "sqlalchemy.dialects.mysql.pymysql"]
-)
 
 
 def start(settings: DataSettings, die_at: int | None = None) -> BaseProcess:
-    process = processes.Process(target=load, args=(settings, die_at))
+    process = forks.PROCESSES.Process(target=load, args=(settings, die_at))
     process.start()
     return process
 
@@ -65,20 +59,13 @@ def empty(settings: DataSettings) -> None:
     engine.dispose()
 
 
-def test_killed_at_random_moments(given, undisturbed):
-    chance = random.Random(20)  # noqa: S311 - moments, no secrets
-    began = time.monotonic()
-    whole = start(given)
-    whole.join()
-    seconds = time.monotonic() - began
-    assert stored(given) == undisturbed
-
-    empty(given)
+def kill_and_end(
+    given: DataSettings, undisturbed: dict[str, str], disturb: Callable[[], BaseProcess]
+) -> None:
+    """Disturb loads until enough were killed, then load the rest; all must end in the same tables."""
     kills = 0
     while kills < KILLS:
-        process = start(given)
-        process.join(chance.uniform(0, seconds / 10))
-        process.kill()
+        process = disturb()
         process.join()
         assert process.exitcode in {0, -signal.SIGKILL}
         kills += process.exitcode == -signal.SIGKILL
@@ -87,21 +74,28 @@ def test_killed_at_random_moments(given, undisturbed):
             assert stored(given) == undisturbed
             empty(given)
     load(given)
-
     assert stored(given) == undisturbed
+
+
+def test_killed_at_random_moments(given, undisturbed):
+    chance = random.Random(20)  # noqa: S311 - moments, no secrets
+    forks.wait()
+    began = time.monotonic()
+    whole = start(given)
+    whole.join()
+    seconds = time.monotonic() - began
+    assert stored(given) == undisturbed
+    empty(given)
+
+    def disturb() -> BaseProcess:
+        process = start(given)
+        process.join(chance.uniform(0, seconds / 10))
+        process.kill()
+        return process
+
+    kill_and_end(given, undisturbed, disturb)
 
 
 def test_killed_in_the_middle_of_random_statements(given, undisturbed):
     chance = random.Random(21)  # noqa: S311 - moments, no secrets
-    kills = 0
-    while kills < KILLS:
-        process = start(given, die_at=chance.randint(1, 40))
-        process.join()
-        assert process.exitcode in {0, -signal.SIGKILL}
-        kills += process.exitcode == -signal.SIGKILL
-        if process.exitcode == 0:
-            assert stored(given) == undisturbed
-            empty(given)
-    load(given)
-
-    assert stored(given) == undisturbed
+    kill_and_end(given, undisturbed, lambda: start(given, die_at=chance.randint(1, 40)))
