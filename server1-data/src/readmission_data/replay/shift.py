@@ -22,8 +22,7 @@ _BETWEEN: Final = re.compile(r"(\d+)-(\d+)")
 
 def _older(frame: pd.DataFrame) -> Weights:
     decades = frame["age"].astype(str).str.extract(r"(\d+)")[0].to_numpy(dtype=np.float64) / 10
-    weights: Weights = np.exp2(decades)
-    return weights
+    return np.asarray(2.0**decades, dtype=np.float64)
 
 
 def _more_inpatient(frame: pd.DataFrame) -> Weights:
