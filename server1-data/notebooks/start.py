@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DEMO = ROOT / ".demo"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def main() -> int:
