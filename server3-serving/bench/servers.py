@@ -18,8 +18,11 @@ PEERS = Path(__file__).parent / "peers"
 VENVS = CHECKOUT / ".venvs"
 MODEL = "best_diabetes_readmission_model"
 
-MLFLOW_ONNX = "mlflow models serve, ONNX tensors"
-MLFLOW_SKLEARN = "mlflow models serve, scikit-learn"
+MLFLOW = "mlflow models serve"
+"""The version as it is registered: its main model is the ONNX graph, which takes tensors."""
+
+MLFLOW_SKLEARN = "mlflow models serve, the version's scikit-learn pipeline"
+"""The pipeline that lies in the version's folder: it takes raw rows."""
 
 Patient = dict[str, Any]
 
@@ -141,7 +144,7 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
     def mlflow_models_serve(
         name: str,
         venv: str,
-        model: Path,
+        model: str | Path,
         body: Callable[[Patient], Any],
         risk: Callable[[Any], float | None],
     ) -> Server:
@@ -198,7 +201,11 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             READMISSION_API_PREDICTION_LOG_URL=f"sqlite:///{folder / 'log.db'}",
         ),
         mlflow_models_serve(
-            MLFLOW_ONNX, "bench-mlflow", version.folder, tensors, lambda answer: _first(answer["predictions"])
+            MLFLOW,
+            "bench-mlflow",
+            f"models:/{MODEL}@production",
+            tensors,
+            lambda answer: _first(answer["predictions"]),
         ),
         mlflow_models_serve(
             MLFLOW_SKLEARN,
