@@ -1,8 +1,8 @@
 """Builds the project's images from this checkout, and pushes them where a registry is named.
 
-    python3 server2-tracking/images/build.py --registry localhost:32000 --tag "$(git rev-parse --short=12 HEAD)"
+    python3 server2-tracking/images/build.py --registry localhost:32000
 
-Needs Docker with BuildKit (Ubuntu 24.04: `docker.io` and `docker-buildx`) and nothing but Python's own library.
+Needs Docker with BuildKit (Ubuntu 24.04: `docker.io` and `docker-buildx`) and Python's own library.
 Builds share the host's network, so that Docker may run without a bridge and without touching the firewall.
 """
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its name, its Dockerfile from the top level, and the Dockerfile's target if it has several."""
+    """One image: its name, its Dockerfile from the top level, and the target in it if there are several."""
 
     name: str
     dockerfile: str
@@ -63,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 sys.stdout.write(f"{name}  {seconds:.0f} s\n")
             sys.stdout.flush()
-    sys.stdout.write(f"{len(chosen) - failures} of {len(chosen)} images in {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write(
+        f"{len(chosen) - failures} of {len(chosen)} images in {time.monotonic() - began:.0f} s\n"
+    )
     return 1 if failures else 0
 
 
@@ -76,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python-image", help="takes the place of the pinned Python image")
     parser.add_argument("--go-image", help="takes the place of the pinned Go image")
     parser.add_argument("--mysql-image", help="takes the place of the pinned MySQL image")
-    parser.add_argument("--ca", type=Path, help="CA bundle for downloads behind a TLS proxy; never in a layer")
+    parser.add_argument(
+        "--ca", type=Path, help="CA bundle for downloads behind a TLS proxy; never in a layer"
+    )
     parser.add_argument("--docker", default="docker", help="the docker program")
     return parser
 
@@ -86,7 +90,13 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
     began = time.monotonic()
     tag = options.tag or _commit()
     name = f"{options.registry + '/' if options.registry else ''}readmission/{image.name}:{tag}"
-    command = [options.docker, "build", "--network=host", f"--file={ROOT / image.dockerfile}", f"--tag={name}"]
+    command = [
+        options.docker,
+        "build",
+        "--network=host",
+        f"--file={ROOT / image.dockerfile}",
+        f"--tag={name}",
+    ]
     command += [f"--build-arg=REVISION={_commit()}"]
     if image.target:
         command += [f"--target={image.target}"]
@@ -121,7 +131,9 @@ def _run(command: Sequence[str]) -> None:
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise BuildError(f"{command[0]} is not installed (Ubuntu: apt-get install docker.io docker-buildx)") from error
+        raise BuildError(
+            f"{command[0]} is not installed (Ubuntu: apt-get install docker.io docker-buildx)"
+        ) from error
     if done.returncode:
         raise BuildError(f"`{' '.join(command[:2])}` failed\n" + "\n".join(done.stdout.splitlines()[-25:]))
 

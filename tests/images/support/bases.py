@@ -1,0 +1,133 @@
+"""Images in the place of those that are pulled: Python, Go, MySQL and nginx, made of Debian's packages.
+
+No registry of images is needed. The Python is bookworm's, the MySQL server and nginx are sid's; each image
+has what the project asks of the pulled one, and no more.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from images.support.docker import Docker, DockerUnavailableError
+
+PYTHON = "standin/python:3.11"
+GO = "standin/go"
+MYSQL = "standin/mysql"
+NGINX = "standin/nginx"
+
+FILES = Path(__file__).with_name("standin")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SYSTEMS = {
+    # Has headers, pip and venv as the pulled one; apt installs a compiler in a build stage.
+    "bookworm": ("apt", "ca-certificates,python3,python3-venv,python3-pip,libpython3.11-dev"),
+    # Only unpacked: its programs are run, nothing is installed into it.
+    "sid": (
+        "extract",
+        "base-files,bash,dash,coreutils,libc-bin,sed,grep,findutils,mysql-server-core,mysql-client-core,nginx",
+    ),
+}
+OMITTED = ("man", "doc", "locale", "info")
+
+
+def make(docker: Docker, cache: Path) -> None:
+    """Make all stand-in images that the daemon lacks; the systems' tar files are kept in `cache`."""
+    cache.mkdir(parents=True, exist_ok=True)
+    known = docker.run("images", "--format", "{{.Repository}}").split()
+    if "standin/python" not in known:
+        docker.run(
+            "import",
+            "--change",
+            "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin",
+            "-",
+            PYTHON,
+            stdin=_system("bookworm", cache),
+        )
+    if "standin/sid" not in known:
+        docker.run(
+            "import",
+            "--change",
+            "ENV PATH=/usr/sbin:/usr/bin",
+            "-",
+            "standin/sid",
+            stdin=_system("sid", cache),
+        )
+    for name, target in ((MYSQL, "mysql"), (NGINX, "nginx")):
+        docker.run("build", "--quiet", "--network=host", f"--target={target}", f"--tag={name}", FILES)
+    if "standin/go" not in known:
+        _go(docker)
+
+
+def _system(codename: str, cache: Path) -> Path:
+    """The tar file of a Debian system; made once, which takes mmdebstrap half a minute."""
+    variant, packages = SYSTEMS[codename]
+    made = cache / f"{codename}.tar"
+    if made.exists():
+        return made
+    if shutil.which("mmdebstrap") is None or not KEYRING.is_file():
+        raise DockerUnavailableError("mmdebstrap is missing (Debian: apt-get install mmdebstrap)")
+    sources = cache / f"{codename}.list"
+    sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {codename} main\n")
+    command = [
+        "mmdebstrap", "--quiet", f"--variant={variant}", f"--include={packages}",
+        '--aptopt=Acquire::Retries "5"',
+        # sid's list is signed for a week, and a mirror may be older.
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in OMITTED),
+        codename, str(made.with_suffix(".part")), str(sources),
+    ]  # fmt: skip
+    if codename == "bookworm":
+        links = "cd $1/usr/local/bin && ln -s /usr/bin/python3 python3 && ln -s python3 python"
+        command[1:1] = [
+            f"--customize-hook={links}",
+            "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*",
+        ]
+        command.append("--format=tar")
+    else:
+        command.append("--format=tar")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made.with_suffix(".part").rename(made)
+    return made
+
+
+def _mirror() -> str:
+    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm", "Component: main"]
+    mirrors = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    if not mirrors:
+        raise DockerUnavailableError("apt has no mirror of Debian bookworm")
+    return min(mirrors)
+
+
+def _go(docker: Docker) -> None:
+    """The machine's own Go, with what its build cache holds: MinIO takes minutes from nothing."""
+    go = shutil.which("go") or ("/usr/local/go/bin/go" if Path("/usr/local/go/bin/go").exists() else None)
+    if go is None:
+        raise DockerUnavailableError("go is missing (1.24 or newer)")
+    root, cache = subprocess.run(
+        [go, "env", "GOROOT", "GOCACHE"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    pack = subprocess.Popen(
+        [
+            "tar",
+            "-c",
+            f"--transform=s,^{root[1:]},usr/local/go,",
+            f"--transform=s,^{cache[1:]},gocache,",
+            "-C",
+            "/",
+            root[1:],
+            cache[1:],
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    load = subprocess.run(
+        docker.command("import", "-", "standin/go-files"),
+        stdin=pack.stdout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert load.returncode == 0, load.stderr
+    pack.wait()
+    docker.run("build", "--quiet", "--network=host", "--target=go", f"--tag={GO}", FILES)

@@ -1,0 +1,86 @@
+"""What every image of ours is: its user, its labels, its health command, and what it has not got."""
+
+import json
+
+import pytest
+
+from images.conftest import NAMES
+
+pytestmark = pytest.mark.timeout(2400)
+
+JOBS_ONLY = {"backup"}
+# What would help whoever breaks in, or makes the image larger for nothing.
+ABSENT = ("gcc", "cc", "make", "uv", "go")
+
+
+@pytest.fixture(params=NAMES)
+def image(request, images):
+    return images[request.param]
+
+
+def test_it_runs_as_nobody_in_particular(docker, image):
+    known = docker.inspect(image)["Config"]
+    assert known["User"] == "10001:10001"
+    assert not known["Entrypoint"]
+    assert known["Cmd"]
+
+
+def test_it_says_what_it_is(docker, image):
+    labels = docker.inspect(image)["Config"]["Labels"]
+    name = image.partition(":")[0]
+    assert labels["org.opencontainers.image.title"] == name
+    assert labels["org.opencontainers.image.revision"] not in {"", "unknown"}
+    assert labels["org.opencontainers.image.base.name"].startswith("docker.io/library/python:3.11")
+
+
+def test_it_has_a_health_command_unless_it_ends_by_itself(docker, image):
+    test = docker.inspect(image)["Config"]["Healthcheck"]["Test"]
+    if image.split("/")[1].split(":")[0] in JOBS_ONLY:
+        assert test == ["NONE"]
+    else:
+        assert test[0] == "CMD"
+
+
+def test_it_has_neither_compiler_nor_caches_nor_the_build_s_secret(docker, image):
+    look = (
+        f"for name in {' '.join(ABSENT)}; do command -v $name && echo found; done; "
+        "ls -d /cache/* /build /root/.cache /var/lib/apt/lists/* 2>/dev/null; "
+        "find / -xdev -newer /proc/1 -name ca-certificates.crt 2>/dev/null; true"
+    )
+    assert docker.run("run", "--rm", "--network=none", "--user=0", image, "sh", "-c", look) == ""
+
+
+def test_no_layer_names_the_secret(docker, image):
+    assert "ca-certificates" not in docker.run(
+        "history", "--no-trunc", "--format={{.CreatedBy}}", image
+    ).replace("target=/etc/ssl/certs/ca-certificates.crt", "")
+
+
+def test_its_packages_are_compiled(docker, images):
+    count = (
+        "import json, pathlib, sys; root = pathlib.Path('/opt/venv'); "
+        "print(json.dumps([sum(1 for _ in root.rglob('*.py')), sum(1 for _ in root.rglob('*.pyc'))]))"
+    )
+    sources, compiled = json.loads(docker.run("run", "--rm", images["api"], "python", "-c", count))
+    assert compiled > sources * 0.95
+
+
+def test_the_mysql_client_is_the_server_s(docker, images):
+    for program in ("mysql", "mysqldump", "mysqladmin"):
+        said = docker.run(
+            "run", "--rm", "--read-only", "--cap-drop=ALL", images["backup"], program, "--version"
+        )
+        assert " 9.7" in said
+
+
+def test_minio_tells_its_licence_and_source(docker, images):
+    said = docker.run(
+        "run",
+        "--rm",
+        images["minio"],
+        "sh",
+        "-c",
+        "head -3 /usr/share/doc/minio/LICENSE; cat /usr/share/doc/minio/SOURCE",
+    )
+    assert "GNU AFFERO GENERAL PUBLIC LICENSE" in said
+    assert "Source: github.com/minio/minio v0.0.0-" in said
