@@ -21,12 +21,12 @@ _BETWEEN: Final = re.compile(r"(\d+)-(\d+)")
 
 
 def _older(frame: pd.DataFrame) -> Weights:
-    decades = frame["age"].astype(str).str.extract(r"(\d+)")[0].to_numpy(dtype=np.float64) / 10
+    decades = frame["age"].astype(str).str.extract(r"(\d+)")[0].astype("float64") / 10
     return np.asarray(2.0**decades, dtype=np.float64)
 
 
 def _more_inpatient(frame: pd.DataFrame) -> Weights:
-    return 1 + 2 * frame["number_inpatient"].to_numpy(dtype=np.float64)
+    return np.asarray(1 + 2 * frame["number_inpatient"], dtype=np.float64)
 
 
 def _other_diagnoses(frame: pd.DataFrame) -> Weights:
