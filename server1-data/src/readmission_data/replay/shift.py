@@ -31,7 +31,7 @@ def _more_inpatient(frame: pd.DataFrame) -> Weights:
 
 def _other_diagnoses(frame: pd.DataFrame) -> Weights:
     groups = _groups(frame["diag_1"])
-    return (1 / groups.map(groups.value_counts(normalize=True))).to_numpy(dtype=np.float64)
+    return np.asarray(1 / groups.map(groups.value_counts(normalize=True)), dtype=np.float64)
 
 
 NAMED: Final[dict[str, Callable[[pd.DataFrame], Weights]]] = {
