@@ -71,7 +71,7 @@ OUTSIDE = {
 NODE_PORTS = {
     "server1-data": {30306: "mysql", 30080: "edge", 30088: "edge", 30102: "statsd", 30104: "mysqld-exporter"},
     "server2-tracking": {30001: "edge", 30002: "edge", 30003: "edge", 30104: "mysqld-exporter"},
-    "server3-serving": {port: "edge" for port in (30080, 30081, 30009, 30090, 30030)},
+    "server3-serving": dict.fromkeys((30080, 30081, 30009, 30090, 30030), "edge"),
 }
 
 
@@ -176,7 +176,7 @@ def reached(service, port, objects):
 def test_the_edge_opens_each_of_its_ports_with_tls(server, deployed):
     objects = deployed(server)
     data = next(one["data"] for one in of_kind(objects, "ConfigMap") if "edge.conf" in one.get("data", {}))
-    doors = dict(re.findall(r"listen (\d+) ssl;.*?proxy_pass http://([\w-]+:\d+);", data["edge.conf"], re.S))
+    doors = dict(re.findall(r"listen (\d+) ssl;.*?proxy_pass http://([\w-]+:\d+);", data["edge.conf"], re.DOTALL))
     assert {int(port) for port in doors} == {
         port for port, who in NODE_PORTS[server].items() if who == "edge"
     }

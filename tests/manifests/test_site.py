@@ -4,8 +4,8 @@ import json
 import re
 
 import pytest
-from manifests.conftest import ADDRESSES, SECRETS, site
 
+from manifests.conftest import ADDRESSES, SECRETS, site
 from manifests.support.kustomize import CHECKOUT, SERVERS
 from manifests.support.objects import named, of_kind, plain, references, workloads
 

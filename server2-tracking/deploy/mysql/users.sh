@@ -31,7 +31,8 @@ for ((try = 1; ; try++)); do
   if answer=$(as_root "$now" <<<'SELECT 1' 2>&1); then
     break
   elif [[ $answer == *"Access denied"* && -s $root/previous ]]; then
-    as_root "$(password "$root/previous")" <<SQL
+    before=$(password "$root/previous")
+    as_root "$before" <<SQL
 ALTER USER IF EXISTS 'root'@'localhost' IDENTIFIED BY '$now';
 ALTER USER IF EXISTS 'root'@'%' IDENTIFIED BY '$now';
 SQL
@@ -46,7 +47,7 @@ done
 # user NAME 'requirements': makes it, or changes its password.
 user() {
   local secret
-  secret=$(password "$users/$1")
+  secret=$(password "$users/$1") || exit 1
   echo "CREATE USER IF NOT EXISTS '$1'@'%' IDENTIFIED BY '$secret' REQUIRE ${2:-NONE};"
   echo "ALTER USER '$1'@'%' IDENTIFIED BY '$secret' REQUIRE ${2:-NONE};"
 }

@@ -1,0 +1,93 @@
+"""`python -m readmission_backup COMMAND`: backs up, restores, verifies, lists, and sets the object store up."""
+
+import argparse
+import logging
+import sys
+from typing import Final
+
+from pydantic import ValidationError
+
+from readmission_backup import accounts
+from readmission_backup.backups import back_up_artifacts, back_up_mysql, catalog_of
+from readmission_backup.catalog import Kind
+from readmission_backup.errors import BackupError
+from readmission_backup.restores import restore_artifacts, restore_mysql
+from readmission_backup.settings import BackupSettings, StoreSettings
+from readmission_backup.store import STORE_ERRORS
+
+COMMANDS: Final = {
+    "mysql": "back up the databases",
+    "artifacts": "back up the bucket of the artifacts",
+    "list": "list the backups, the newest first",
+    "verify": "read every byte of a backup (RESTORE_FROM)",
+    "restore-mysql": "restore the databases (RESTORE_FROM, RESTORE_OVERWRITE)",
+    "restore-artifacts": "restore the artifacts",
+    "restore": "restore all that this server backs up",
+    "accounts": "make MinIO's buckets and accounts",
+}
+
+
+def main() -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="readmission_backup", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    command = parser.parse_args().command
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        if command == "accounts":
+            # Every field comes from the environment.
+            accounts.set_up(StoreSettings())  # type: ignore[call-arg]
+        else:
+            run(command, BackupSettings())  # type: ignore[call-arg]
+    except ValidationError as error:
+        for problem in error.errors():
+            sys.stderr.write(f"error: {'.'.join(map(str, problem['loc']))}: {problem['msg']}\n")
+        return 2
+    except BackupError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except STORE_ERRORS as error:
+        sys.stderr.write(f"error: the object store does not do its part: {error}\n")
+        return 1
+    return 0
+
+
+def run(command: str, settings: BackupSettings) -> None:
+    """Run one command that works on backups."""
+    kinds: list[Kind] = []
+    if settings.databases:
+        kinds.append("mysql")
+    if settings.source_bucket:
+        kinds.append("artifacts")
+    if command == "mysql":
+        sys.stdout.write(f"{back_up_mysql(settings).name}\n")
+    elif command == "artifacts":
+        sys.stdout.write(f"{back_up_artifacts(settings).name}\n")
+    elif command in {"list", "verify"}:
+        for kind in kinds:
+            show(settings, kind, verify=command == "verify")
+    else:
+        if command != "restore-artifacts" and "mysql" in kinds:
+            restore_mysql(settings)
+        if command != "restore-mysql" and "artifacts" in kinds:
+            restore_artifacts(settings)
+
+
+def show(settings: BackupSettings, kind: Kind, *, verify: bool) -> None:
+    """Print the backups of one kind, or read one of them from end to end."""
+    catalog = catalog_of(settings, kind)
+    if verify:
+        manifest = catalog.find(settings.restore_from)
+        catalog.verify(manifest)
+        sys.stdout.write(f"{kind} {manifest.name}: every byte is as it was written\n")
+        return
+    whole = {manifest.name: manifest for manifest in catalog.whole()}
+    for name in catalog.names():
+        size = sum(entry.size for entry in whole[name].entries) if name in whole else 0
+        sys.stdout.write(f"{kind} {name}: {f'{size} bytes' if name in whole else 'BROKEN'}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Making backups."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from minio import Minio
+
+from readmission_backup import mysql
+from readmission_backup.catalog import Catalog, Entry, Kind, Manifest, name_of
+from readmission_backup.errors import BackupError
+from readmission_backup.settings import BackupSettings
+from readmission_backup.store import PART, Hashing, chunks, connect, need, put, sizes
+
+log = logging.getLogger(__name__)
+
+
+def client_of(settings: BackupSettings) -> Minio:
+    """Return the client of the store that holds the backups."""
+    return connect(
+        settings.store_url, settings.access_key, settings.secret_key, settings.ca_file, settings.region
+    )
+
+
+def catalog_of(settings: BackupSettings, kind: Kind) -> Catalog:
+    """Return the backups of one kind; raises `BackupError` where their bucket is missing."""
+    client = client_of(settings)
+    need(client, settings.bucket)
+    return Catalog(client, settings.bucket, settings.prefix, kind)
+
+
+def back_up_mysql(settings: BackupSettings) -> Manifest:
+    """Dump the databases into the store, one consistent snapshot; then remove what is too old."""
+    if not settings.databases:
+        raise BackupError("READMISSION_BACKUP_DATABASES names no database")
+    catalog = catalog_of(settings, "mysql")
+    name = name_of(datetime.now(UTC))
+    target = catalog.place(name, "dump.sql.gz")
+    stream = Hashing(mysql.dump(settings))
+    # The parts of an upload that does not come to its end never become an object.
+    put(catalog.client, settings.bucket, target, stream)
+    entry = Entry("dump.sql.gz", target, stream.size, stream.sha256)
+    return _publish(catalog, Manifest("mysql", name, (entry,), settings.databases), settings)
+
+
+def back_up_artifacts(settings: BackupSettings) -> Manifest:
+    """Copy the bucket of the artifacts, what is new of it; then remove what is too old."""
+    if settings.source_bucket is None:
+        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET names no bucket")
+    catalog = catalog_of(settings, "artifacts")
+    client, source = catalog.client, settings.source_bucket
+    need(client, source)
+    name = name_of(datetime.now(UTC))
+    known = next(catalog.whole(), None)
+    before = {(entry.name, entry.etag): entry for entry in (known.entries if known else ())}
+    there = sizes(client, settings.bucket, f"{catalog.folder}objects/")
+    entries = []
+    for item in client.list_objects(source, recursive=True):
+        key, etag = str(item.object_name), str(item.etag)
+        if (entry := before.get((key, etag))) is None:
+            entry = _copy(catalog, source, key, etag, there)
+        entries.append(entry)
+    return _publish(catalog, Manifest("artifacts", name, tuple(entries)), settings)
+
+
+def _copy(catalog: Catalog, source: str, key: str, etag: str, there: dict[str, int]) -> Entry:
+    """Read an artifact for its hash, and keep it under its hash where it is not there yet."""
+    stream = Hashing(chunks(catalog.client, source, key))
+    while stream.read(PART):
+        pass
+    target = f"{catalog.folder}objects/{stream.sha256}"
+    if there.get(target) != stream.size:
+        again = Hashing(chunks(catalog.client, source, key))
+        put(catalog.client, catalog.bucket, target, again, stream.size)
+        if again.sha256 != stream.sha256:
+            raise BackupError(f"the artifact {key} changed while it was copied; run the backup again")
+        there[target] = stream.size
+    return Entry(key, target, stream.size, stream.sha256, etag)
+
+
+def _publish(catalog: Catalog, manifest: Manifest, settings: BackupSettings) -> Manifest:
+    catalog.publish(manifest)
+    size = sum(entry.size for entry in manifest.entries)
+    log.info("%s backup %s: %d objects, %d bytes", catalog.kind, manifest.name, len(manifest.entries), size)
+    for name in catalog.prune(
+        datetime.now(UTC),
+        timedelta(days=settings.retention_days),
+        timedelta(hours=settings.unfinished_hours),
+    ):
+        log.info("%s backup %s is too old and was removed", catalog.kind, name)
+    return manifest

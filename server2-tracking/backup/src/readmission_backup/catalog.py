@@ -1,0 +1,167 @@
+"""The backups in the store: each counts once its manifest, written last, is there and its objects are whole.
+
+PREFIX/KIND/NAME/manifest.json     one backup; NAME is its time in UTC, 20261121T013700Z
+PREFIX/mysql/NAME/dump.sql.gz      a dump of all databases
+PREFIX/artifacts/objects/SHA256    the artifacts, once each, shared by all backups that hold them
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Final, Literal, Self
+
+from minio import Minio
+
+from readmission_backup.errors import BackupError, BrokenBackupError
+from readmission_backup.store import checked, chunks, sizes
+
+Kind = Literal["mysql", "artifacts"]
+_MANIFEST: Final = "manifest.json"
+_FORMAT: Final = 1
+_TIME: Final = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a backup: what it was called, the object that holds it, its size and hash."""
+
+    name: str
+    object: str
+    size: int
+    sha256: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One whole backup."""
+
+    kind: Kind
+    name: str
+    entries: tuple[Entry, ...]
+    databases: tuple[str, ...] = ()
+    format: int = _FORMAT
+
+    @property
+    def made(self) -> datetime:
+        """When it was begun, in UTC."""
+        return datetime.strptime(self.name, _TIME).replace(tzinfo=UTC)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Read a manifest; raises `BrokenBackupError`."""
+        try:
+            data = json.loads(text)
+            if data.pop("format") != _FORMAT:
+                raise BrokenBackupError("the backup was written by another version of this program")
+            entries = tuple(Entry(**entry) for entry in data.pop("entries"))
+            found = cls(entries=entries, databases=tuple(data.pop("databases")), **data)
+            if not all(re.fullmatch(r"\w+", name) for name in found.databases):
+                raise BrokenBackupError("the manifest of a backup names a database that cannot be")
+            datetime.strptime(found.name, _TIME).replace(tzinfo=UTC)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenBackupError("the manifest of a backup cannot be read; take another backup") from error
+        return found
+
+
+def name_of(moment: datetime) -> str:
+    """Return the name of a backup begun at `moment`, in UTC."""
+    return moment.strftime(_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The backups of one kind of one server."""
+
+    client: Minio
+    bucket: str
+    prefix: str
+    kind: Kind
+
+    @property
+    def folder(self) -> str:
+        """Where they lie."""
+        return f"{self.prefix}/{self.kind}/"
+
+    def place(self, name: str, file: str) -> str:
+        """Return the object of a file of the backup `name`."""
+        return f"{self.folder}{name}/{file}"
+
+    def publish(self, manifest: Manifest) -> None:
+        """Write the manifest: from here on the backup counts. An object appears whole or not at all."""
+        text = json.dumps(asdict(manifest), indent=1).encode()
+        target = self.place(manifest.name, _MANIFEST)
+        self.client.put_object(self.bucket, target, BytesIO(text), len(text), "application/json")
+
+    def names(self) -> list[str]:
+        """Return the backups that have a manifest, the newest first."""
+        found = (name.removeprefix(self.folder) for name in sizes(self.client, self.bucket, self.folder))
+        return sorted((name.split("/")[0] for name in found if name.endswith(f"/{_MANIFEST}")), reverse=True)
+
+    def read(self, name: str) -> Manifest:
+        """Return a manifest; raises `BrokenBackupError`."""
+        return Manifest.parse(b"".join(chunks(self.client, self.bucket, self.place(name, _MANIFEST))))
+
+    def whole(self) -> Iterator[Manifest]:
+        """Yield the backups whose objects are all there in their size, the newest first."""
+        there = sizes(self.client, self.bucket, self.folder)
+        for name in self.names():
+            try:
+                manifest = self.read(name)
+            except BrokenBackupError:
+                continue
+            if all(there.get(entry.object) == entry.size for entry in manifest.entries):
+                yield manifest
+
+    def find(self, name: str) -> Manifest:
+        """Return the backup `name`, or the newest whole one for `latest`; raises `BackupError`.
+
+        Where this kind has none of that name, the first made after it is meant: artifacts are copied after
+        the databases that name them.
+        """
+        if name == "latest":
+            newest = next(self.whole(), None)
+            if newest is None:
+                raise BackupError(f"there is no whole backup in {self.bucket}/{self.folder}")
+            return newest
+        later = [one for one in self.names() if one >= name]
+        if not later:
+            raise BackupError(f"there is no backup {name} in {self.bucket}/{self.folder}")
+        return self.read(later[-1])
+
+    def verify(self, manifest: Manifest) -> None:
+        """Read every byte of a backup; raises `BrokenBackupError` where one is not as it was written."""
+        there = sizes(self.client, self.bucket, self.folder)
+        for entry in manifest.entries:
+            if entry.object not in there:
+                raise BrokenBackupError(f"{entry.object} is missing; take another backup")
+            for _ in checked(self.client, self.bucket, entry.object, entry.size, entry.sha256):
+                pass
+
+    def prune(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
+        """Remove what is older than `keep`, and what interrupted backups left; return the backups removed.
+
+        The newest whole backup stays, however old it is.
+        """
+        last = next(self.whole(), None)
+        removed = [name for name in self.names() if last and name < last.name and name < name_of(now - keep)]
+        for name in removed:
+            # The manifest first: a removal that is cut short leaves no backup that counts.
+            self.client.remove_object(self.bucket, self.place(name, _MANIFEST))
+        used = {entry.object for name in self.names() for entry in self._entries(name)}
+        for item in self.client.list_objects(self.bucket, prefix=self.folder, recursive=True):
+            name = str(item.object_name)
+            old = item.last_modified is not None and item.last_modified <= now - unfinished
+            gone = any(name.startswith(f"{self.folder}{one}/") for one in removed)
+            if (old or gone) and name not in used and not name.endswith(f"/{_MANIFEST}"):
+                self.client.remove_object(self.bucket, name)
+        return removed
+
+    def _entries(self, name: str) -> tuple[Entry, ...]:
+        try:
+            return self.read(name).entries
+        except BrokenBackupError:
+            return ()

@@ -1,0 +1,117 @@
+"""The object store: a client, objects written and read as streams whose content is hashed on the way."""
+
+import hashlib
+import os
+import ssl
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.credentials.providers import StaticProvider
+from minio.error import MinioException
+from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
+
+from readmission_backup.errors import BackupError, BrokenBackupError
+
+STORE_ERRORS: Final = (MinioException, HTTPError, OSError, ValueError)
+"""What the client raises where the store is away, refuses, or answers nonsense."""
+
+PART: Final = 16 * 1024 * 1024
+_CHUNK: Final = 1024 * 1024
+
+
+def http(ca_file: Path | None) -> urllib3.PoolManager:
+    """Return the connections to a store, with patience for one that starts again."""
+    context = ssl.create_default_context(cafile=os.fspath(ca_file) if ca_file else None)
+    return urllib3.PoolManager(
+        ssl_context=context,
+        timeout=urllib3.Timeout(connect=10, read=120),
+        retries=urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]),
+    )
+
+
+def connect(url: str, access: SecretStr, secret: SecretStr, ca_file: Path | None, region: str) -> Minio:
+    """Return a client of the store at `url`."""
+    parts = urlsplit(url)
+    return Minio(
+        parts.netloc,
+        secure=parts.scheme == "https",
+        region=region,
+        credentials=StaticProvider(access.get_secret_value(), secret.get_secret_value()),
+        http_client=http(ca_file),
+    )
+
+
+class Hashing(BufferedIOBase):
+    """A stream that counts and hashes what is read through it."""
+
+    def __init__(self, source: Iterator[bytes]) -> None:
+        self._source = source
+        self._rest = b""
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all that was read so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next `size` bytes, fewer at the end only; -1 means all."""
+        parts, found = [self._rest], len(self._rest)
+        while (size is None or size < 0 or found < size) and (part := next(self._source, b"")):
+            parts.append(part)
+            found += len(part)
+        everything = b"".join(parts)
+        cut = found if size is None or size < 0 else size
+        chunk, self._rest = everything[:cut], everything[cut:]
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+
+def put(client: Minio, bucket: str, name: str, stream: Hashing, size: int = -1) -> None:
+    """Write a stream as an object; -1 where its size is not known. An object appears whole or not at all."""
+    client.put_object(bucket, name, cast("BinaryIO", stream), size, part_size=PART)
+
+
+def chunks(client: Minio, bucket: str, name: str) -> Iterator[bytes]:
+    """Yield the bytes of an object."""
+    answer = client.get_object(bucket, name)
+    try:
+        yield from answer.stream(_CHUNK)
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def checked(client: Minio, bucket: str, name: str, size: int, sha256: str) -> Iterator[bytes]:
+    """Yield an object's bytes; at their end raises `BrokenBackupError` where they are not those written."""
+    stream = Hashing(chunks(client, bucket, name))
+    while part := stream.read(_CHUNK):
+        yield part
+    if (stream.size, stream.sha256) != (size, sha256):
+        raise BrokenBackupError(f"{name} is broken: {stream.size} bytes, {size} were written; take another")
+
+
+def sizes(client: Minio, bucket: str, prefix: str) -> dict[str, int]:
+    """Return the objects under a prefix with their sizes in bytes."""
+    return {
+        str(item.object_name): int(item.size or 0)
+        for item in client.list_objects(bucket, prefix=prefix, recursive=True)
+    }
+
+
+def need(client: Minio, bucket: str) -> None:
+    """Raise `BackupError` where a bucket is not there."""
+    if not client.bucket_exists(bucket):
+        raise BackupError(f"the bucket {bucket} is not there; the Job minio-accounts makes it")

@@ -1,0 +1,266 @@
+"""Databases: backed up as their user, restored as root, compared by MySQL's own checksums."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from minio.commonconfig import CopySource
+
+from readmission_backup.backups import catalog_of
+
+TABLES = ("RawData.encounters", "RawData.odd", "CleanData.counted")
+
+
+@pytest.fixture
+def filled(databases):
+    """Two databases with what is easily lost: bytes, letters, NULL, a view, a trigger, a routine."""
+    clear(databases)
+    databases.query(
+        "root",
+        """
+        CREATE DATABASE RawData CHARACTER SET utf8mb4; CREATE DATABASE CleanData CHARACTER SET utf8mb4;
+        CREATE TABLE RawData.encounters (id INT PRIMARY KEY, race VARCHAR(20), weight DOUBLE, seen DATETIME(6));
+        INSERT INTO RawData.encounters
+          WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+          SELECT i, IF(i % 7, 'Caucasian', NULL), i / 3, '2026-11-21 01:02:03.456789' FROM n;
+        CREATE TABLE RawData.odd (id INT PRIMARY KEY AUTO_INCREMENT, bytes BLOB, words TEXT);
+        INSERT INTO RawData.odd (bytes, words) VALUES (0x00FF0A0D275C, 'ñ 漢 😀 '' \\\\ "'), (NULL, '');
+        CREATE TABLE CleanData.counted (id INT PRIMARY KEY);
+        CREATE VIEW CleanData.seen AS SELECT COUNT(*) AS n FROM RawData.encounters;
+        CREATE TRIGGER RawData.counting AFTER INSERT ON RawData.encounters
+          FOR EACH ROW INSERT INTO CleanData.counted VALUES (NEW.id);
+        CREATE PROCEDURE CleanData.nothing() SELECT 1;
+        """,
+    )
+    yield databases
+    clear(databases)
+
+
+def clear(databases):
+    databases.query("root", "DROP DATABASE IF EXISTS RawData; DROP DATABASE IF EXISTS CleanData;")
+
+
+def checksums(databases):
+    return databases.query("root", f"CHECKSUM TABLE {', '.join(TABLES)}").split()
+
+
+def test_databases_come_back_as_they_were(filled, environment, command):
+    before = checksums(filled)
+    done = command(environment(), "mysql")
+    assert done.returncode == 0, done.stderr
+    clear(filled)
+    restored = command(environment("root"), "restore")
+    assert restored.returncode == 0, restored.stderr
+    assert checksums(filled) == before
+    # The trigger, the view and the routine live.
+    filled.query(
+        "root", "INSERT INTO RawData.encounters VALUES (1000, 'Asian', 1, NOW()); CALL CleanData.nothing()"
+    )
+    assert filled.query("root", "SELECT n FROM CleanData.seen; SELECT id FROM CleanData.counted").split() == [
+        "901",
+        "1000",
+    ]
+    assert "every byte is as it was written" in command(environment(), "verify").stdout
+
+
+def test_a_restore_into_what_holds_tables_is_refused_unless_told(filled, environment, command):
+    assert command(environment(), "mysql").returncode == 0
+    before = checksums(filled)
+    filled.query(
+        "root",
+        "INSERT INTO RawData.encounters VALUES (2000, 'Other', 1, NOW()); CREATE TABLE RawData.later (a INT)",
+    )
+    changed = checksums(filled)
+    refused = command(environment("root"), "restore")
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines()[-1] == (
+        "error: RawData, CleanData hold tables; RESTORE_OVERWRITE=true replaces them"
+    )
+    assert checksums(filled) == changed
+    assert command(environment("root", RESTORE_OVERWRITE="true"), "restore").returncode == 0
+    assert checksums(filled) == before
+    assert "later" not in filled.query("root", "SHOW TABLES IN RawData")
+
+
+def test_a_dump_is_one_moment_of_both_databases(filled, environment, command):
+    filled.query("root", "DROP TRIGGER RawData.counting")
+    stop = threading.Event()
+
+    def write():
+        number = 10_000
+        while not stop.is_set():
+            number += 1
+            filled.query(
+                "root",
+                f"START TRANSACTION; INSERT INTO RawData.encounters VALUES ({number}, NULL, 1, NOW());"
+                f"INSERT INTO CleanData.counted VALUES ({number}); COMMIT;",
+            )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert command(environment(), "mysql").returncode == 0
+    finally:
+        stop.set()
+        writer.join()
+    clear(filled)
+    assert command(environment("root"), "restore").returncode == 0
+    count = "SELECT COUNT(*) FROM RawData.encounters WHERE id > 10000; SELECT COUNT(*) FROM CleanData.counted"
+    encounters, counted = filled.query("root", count).split()
+    assert encounters == counted
+
+
+@pytest.mark.parametrize("harm", ["truncated", "changed", "gone"])
+def test_a_broken_backup_is_refused_before_anything_is_written(
+    harm, filled, environment, command, settings, store
+):
+    assert command(environment(), "mysql").returncode == 0
+    catalog = catalog_of(settings(), "mysql")
+    (entry,) = catalog.read(catalog.names()[0]).entries
+    data = catalog.client.get_object("backups", entry.object).read()
+    worse = {"truncated": data[:-9], "changed": data[:-9] + bytes(9), "gone": None}[harm]
+    catalog.client.remove_object("backups", entry.object)
+    if worse is not None:
+        upload(catalog.client, entry.object, worse)
+    clear(filled)
+    name = catalog.names()[0]
+    refused = command(environment("root", RESTORE_FROM=name), "restore")
+    assert refused.returncode == 1
+    assert "take another" in refused.stderr.strip().splitlines()[-1]
+    assert filled.query("root", "SHOW DATABASES LIKE 'RawData'") == ""
+    # What can be seen without reading it does not count as the latest either.
+    if harm != "changed":
+        assert "no whole backup" in command(environment("root"), "restore").stderr
+        assert "BROKEN" in command(environment(), "list").stdout
+
+
+def upload(store, name, data):
+    store.put_object("backups", name, io.BytesIO(data), len(data))
+
+
+def standing_in(folder, text):
+    """A mysqldump of the test's own, before the real one on PATH."""
+    folder.mkdir()
+    (folder / "mysqldump").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "mysqldump").chmod(0o755)
+    return folder
+
+
+def test_a_backup_that_is_killed_half_way_does_not_count(
+    filled, environment, command, programs, store, tmp_path
+):
+    assert command(environment(), "mysql").returncode == 0
+    first = command(environment(), "list").stdout
+    # It writes more than one part of an upload, then stands still.
+    stuck = standing_in(
+        tmp_path / "bin", f"head -c 40000000 /dev/urandom; touch {tmp_path}/half; exec sleep 600"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "readmission_backup", "mysql"],
+        env={**environment(), "PATH": f"{stuck}:{programs}:{os.environ['PATH']}"},
+        start_new_session=True,
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "half").exists():
+        assert running.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert command(environment(), "list").stdout == first
+    before = checksums(filled)
+    clear(filled)
+    assert command(environment("root"), "restore").returncode == 0
+    assert checksums(filled) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "echo 'CREATE TABLE'; echo 'mysqldump: Error 1412: changed' >&2; exit 2",
+            "mysqldump: Error 1412: changed",
+        ),
+        ("echo 'CREATE TABLE'", "it said nothing"),
+    ],
+)
+def test_a_dump_that_does_not_come_to_its_end_does_not_count(
+    text, said, filled, environment, command, programs, tmp_path
+):
+    short = standing_in(tmp_path / "bin", text)
+    done = command({**environment(), "PATH": f"{short}:{programs}:{os.environ['PATH']}"}, "mysql")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == f"error: mysqldump did not end well: {said}"
+    assert command(environment(), "list").stdout == ""
+
+
+def test_old_backups_go_and_the_last_good_one_stays(filled, environment, command, settings, store):
+    assert command(environment(), "mysql").returncode == 0
+    catalog = catalog_of(settings(), "mysql")
+    (new,) = catalog.names()
+    for old in ("20200101T010000Z", "20200102T010000Z", "20200103T010000Z"):
+        again(catalog, new, old)
+    # Nothing but old ones: the newest whole one is kept, and a newer one that is broken counts for nothing.
+    for file in ("manifest.json", "dump.sql.gz"):
+        catalog.client.remove_object("backups", catalog.place(new, file))
+    catalog.client.remove_object("backups", catalog.place("20200103T010000Z", "dump.sql.gz"))
+    upload(catalog.client, catalog.place("20200104T010000Z", "dump.sql.gz"), b"half of one")
+    assert command(environment(READMISSION_BACKUP_DATABASES='["None"]'), "mysql").returncode == 1
+    assert catalog.names() == ["20200103T010000Z", "20200102T010000Z", "20200101T010000Z"]
+    assert command(environment(READMISSION_BACKUP_UNFINISHED_HOURS="0"), "mysql").returncode == 0
+    (kept,) = catalog.names()
+    assert kept > "2026"
+    left = {
+        item.object_name for item in catalog.client.list_objects("backups", catalog.folder, recursive=True)
+    }
+    assert left == {catalog.place(kept, "manifest.json"), catalog.place(kept, "dump.sql.gz")}
+
+
+def test_without_a_new_one_the_last_good_one_is_never_removed(filled, environment, command, settings):
+    assert command(environment(), "mysql").returncode == 0
+    catalog = catalog_of(settings(), "mysql")
+    (new,) = catalog.names()
+    for old in ("20200101T010000Z", "20200102T010000Z"):
+        again(catalog, new, old)
+    catalog.client.remove_object("backups", catalog.place(new, "dump.sql.gz"))
+    removed = catalog.prune(datetime.now(UTC), timedelta(days=14), timedelta(hours=24))
+    assert removed == ["20200101T010000Z"]
+    assert next(catalog.whole()).name == "20200102T010000Z"
+
+
+def again(catalog, name, other):
+    """Make a backup of another day of the one that there is."""
+    target = catalog.place(other, "dump.sql.gz")
+    catalog.client.copy_object("backups", target, CopySource("backups", catalog.place(name, "dump.sql.gz")))
+    manifest = catalog.client.get_object("backups", catalog.place(name, "manifest.json")).read()
+    upload(
+        catalog.client, catalog.place(other, "manifest.json"), manifest.replace(name.encode(), other.encode())
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"READMISSION_BACKUP_STORE_URL": "http://127.0.0.1:9"}, "the object store does not do its part"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, "the object store does not do its part"),
+        ({"READMISSION_BACKUP_BUCKET": "none"}, "error:"),
+        ({"READMISSION_BACKUP_MYSQL_PASSWORD": "wrong"}, "Access denied"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(changed, said, filled, environment, command):
+    done = command(environment(**changed), "mysql")
+    assert done.returncode == 1
+    assert said in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_setting_that_cannot_be_is_named(environment, command):
+    done = command(environment(READMISSION_BACKUP_STORE_URL="minio:9000"), "mysql")
+    assert (done.returncode, done.stderr.partition(":")[0]) == (2, "error")
+    assert "store_url" in done.stderr

@@ -1,0 +1,85 @@
+"""The Job mysql-users on a real server: users, rights, and new passwords."""
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made(databases):
+    """Other tests took databases away: the Job's next run brings them back."""
+    assert databases.make_users().returncode == 0
+
+
+def refused(databases, user, statements):
+    with pytest.raises(RuntimeError) as error:
+        databases.query(user, statements)
+    return str(error.value)
+
+
+def test_each_user_has_its_own_databases_and_no_other(databases):
+    databases.query("raw", "CREATE TABLE RawData.t (a INT); DROP TABLE RawData.t;")
+    databases.query("notebooks", "CREATE TABLE CleanData.t (a INT); DROP TABLE CleanData.t;")
+    assert "denied" in refused(databases, "raw", "CREATE TABLE CleanData.t (a INT)")
+    assert "denied" in refused(databases, "clean", "CREATE TABLE PredictionLog.t (a INT)")
+    assert "denied" in refused(databases, "notebooks", "CREATE TABLE PredictionLog.t (a INT)")
+    assert "denied" in refused(databases, "backup", "CREATE TABLE RawData.t (a INT)")
+    own = set(databases.query("predictions", "SHOW DATABASES").split())
+    assert own - {"information_schema", "performance_schema"} == {"PredictionLog"}
+
+
+def test_the_user_of_the_prediction_log_comes_by_tls_alone(databases):
+    plain = "ALTER USER 'predictions'@'%' REQUIRE NONE"
+    assert (
+        databases.query("root", "SELECT ssl_type FROM mysql.user WHERE user = 'predictions'").strip() == "ANY"
+    )
+    databases.query("root", plain)
+    assert databases.make_users().returncode == 0
+    assert (
+        databases.query("root", "SELECT ssl_type FROM mysql.user WHERE user = 'predictions'").strip() == "ANY"
+    )
+
+
+def test_a_second_run_changes_nothing_but_what_a_secret_changed(databases):
+    databases.query("raw", "CREATE TABLE RawData.kept (a INT)")
+    old = databases.passwords["raw"]
+    databases.passwords["raw"] = "AnotherPassword0123"
+    done = databases.make_users()
+    assert done.returncode == 0, done.stderr
+    assert databases.query("raw", "SHOW TABLES IN RawData").split() == ["kept"]
+    databases.query("raw", "DROP TABLE RawData.kept")
+    with pytest.raises(RuntimeError, match="Access denied"):
+        databases.query("raw", "SELECT 1", password=old)
+
+
+def test_root_takes_its_new_password_with_the_one_before(databases):
+    databases.previous, databases.root = databases.root, "NewRootPassword01234"
+    done = databases.make_users()
+    assert done.returncode == 0, done.stderr
+    assert databases.query("root", "SELECT 1").strip() == "1"
+    with pytest.raises(RuntimeError, match="Access denied"):
+        databases.query("root", "SELECT 1", password=databases.previous)
+    # And again, when there is nothing left to do.
+    assert databases.make_users().returncode == 0
+
+
+def test_a_lost_root_password_is_told_in_one_line(databases):
+    kept, databases.root = databases.root, "NobodyKnowsThisOne01"
+    kept_previous, databases.previous = databases.previous, ""
+    try:
+        done = databases.make_users()
+    finally:
+        databases.root, databases.previous = kept, kept_previous
+    assert done.returncode == 1
+    assert done.stderr.startswith("users: MySQL refuses root")
+    assert "NobodyKnowsThisOne01" not in done.stderr
+
+
+def test_a_password_cannot_become_sql(databases):
+    kept = databases.passwords["clean"]
+    databases.passwords["clean"] = "x'; DROP DATABASE RawData; -- "
+    try:
+        done = databases.make_users()
+    finally:
+        databases.passwords["clean"] = kept
+    assert done.returncode == 1
+    assert "users/clean: at least 16 of" in done.stderr
+    assert "RawData" in databases.query("root", "SHOW DATABASES")
