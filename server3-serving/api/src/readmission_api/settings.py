@@ -49,6 +49,9 @@ class ApiSettings(BaseSettings):
     )
 
     token: SecretStr | None = Field(default=None, description="Bearer token that guards reloads and outcomes")
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that guards the metrics; may be the same one"
+    )
 
     prediction_log_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the prediction log"
@@ -104,7 +107,7 @@ class ApiSettings(BaseSettings):
             )
         return uri
 
-    @field_validator("token")
+    @field_validator("token", "metrics_token")
     @classmethod
     def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not token.get_secret_value().strip():

@@ -3,11 +3,12 @@
 import asyncio
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from readmission_api.http.answers import json_response
 from readmission_api.http.parts import Parts
+from readmission_api.http.reload import require_token
 
 
 def health_routes(parts: Parts) -> APIRouter:
@@ -54,7 +55,8 @@ def health_routes(parts: Parts) -> APIRouter:
         return None if store.serving else parts.reason()
 
     @router.get("/metrics", summary="For Prometheus")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        require_token(settings.metrics_token, request)
         return Response(await asyncio.to_thread(exposition), media_type=CONTENT_TYPE_LATEST)
 
     def exposition() -> bytes:

@@ -78,11 +78,14 @@ def _document(api: FastAPI, predictor: Predictor | None, parts: Parts) -> Json:
     paths["/model/schema"]["get"]["responses"]["304"] = {"description": "As the caller knows it"}
     paths["/model/card"]["get"]["responses"]["200"]["content"] = {"text/markdown": {}}
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {}}
-    if parts.settings.token is not None:
+    guarded = [paths["/reload_model"]["post"], paths["/outcomes"]["post"]] if parts.settings.token else []
+    if parts.settings.metrics_token:
+        guarded.append(paths["/metrics"]["get"])
+    if guarded:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path in ("/reload_model", "/outcomes"):
-            paths[path]["post"]["security"] = [{"token": []}]
-            _add_errors(paths[path]["post"], ("401",))
+    for operation in guarded:
+        operation["security"] = [{"token": []}]
+        _add_errors(operation, ("401",))
     return document
 
 

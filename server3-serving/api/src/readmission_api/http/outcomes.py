@@ -25,7 +25,7 @@ def outcome_routes(parts: Parts) -> APIRouter:
 
     @router.post("/outcomes", summary="Tell what became of predicted patients")
     async def post_outcomes(request: Request) -> Response:
-        require_token(parts, request)
+        require_token(parts.settings.token, request)
         headers = Headers(request.scope["headers"])
         require_json(headers.content_type)
         check_length(request.scope["headers"], parts.settings.max_batch_bytes)

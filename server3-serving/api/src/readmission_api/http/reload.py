@@ -1,10 +1,11 @@
-"""`POST /reload_model`, and the token that guards every route that changes something."""
+"""`POST /reload_model`, and the tokens that guard routes."""
 
 import asyncio
 import hmac
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
+from pydantic import SecretStr
 
 from readmission_api.errors import RefusedError
 from readmission_api.http.answers import json_response
@@ -12,9 +13,8 @@ from readmission_api.http.parts import Parts
 from readmission_api.http.problems import sentence_of
 
 
-def require_token(parts: Parts, request: Request) -> None:
+def require_token(token: SecretStr | None, request: Request) -> None:
     """Refuse a request without the right bearer token, where one is set."""
-    token = parts.settings.token
     if token is None:
         return
     given = request.headers.get("authorization", "").encode("latin-1")
@@ -33,7 +33,7 @@ def reload_routes(parts: Parts) -> APIRouter:
 
     @router.post("/reload_model", summary="Look at the alias now")
     async def reload_model(request: Request) -> Response:
-        require_token(parts, request)
+        require_token(parts.settings.token, request)
         before = parts.store.serving
         reload = await asyncio.to_thread(parts.store.refresh, force=True)
         if reload.result in {"loaded", "unchanged"}:
