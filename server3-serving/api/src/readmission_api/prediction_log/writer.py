@@ -53,6 +53,7 @@ class PredictionWriter:
         self._engine = engine
         self._instruments = instruments
         self._queue = ScoredQueue(buffer)
+        self._crowded = buffer // 2
         self._in_hand: list[Scored] = []
         self._wanted = threading.Event()
         self._stopping = False
@@ -128,7 +129,8 @@ class PredictionWriter:
                 while part := list(islice(rows, _ROWS_A_SLICE)):
                     connection.exec_driver_sql(self._insert, part)
                     written += len(part)
-                    if not self._stopping:
+                    # Rows that would be lost for want of room come before the requests' comfort.
+                    if not self._stopping and len(self._queue) < self._crowded:
                         time.sleep(_REST_SECONDS)
             self._in_hand = []
             self._instruments.log_written.inc(written)
