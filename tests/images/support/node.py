@@ -1,8 +1,8 @@
 """One server's pods as containers, run as its manifests say: environment, volumes, user, limits, node ports.
 
 What a kubelet does with a pod, and no more: init containers in turn, `$(NAME)` in values and commands,
-ConfigMaps and Secrets as files, claims and empty volumes as folders of the pod's group, Services as names on the
-network.
+ConfigMaps and Secrets as files, claims and empty volumes as folders of the pod's group, and Services as
+names on the network.
 """
 
 import base64

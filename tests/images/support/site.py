@@ -196,7 +196,8 @@ def _authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey, str]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "readmission test")])
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+        decipher_only=False,
     )  # fmt: skip
     made = (
         _certificate_of(name, name, key)
