@@ -9,7 +9,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make lock"
 
 # One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui retrain control notebooks backup
+ENVS := data tracking api ui retrain control notebooks backup loadtest
 DIR_data := server1-data
 DIR_notebooks := server1-data/notebooks
 DIR_tracking := server2-tracking
@@ -17,6 +17,7 @@ DIR_backup := server2-tracking/backup
 DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
 DIR_retrain := server3-serving/retrain
+DIR_loadtest := server3-serving/loadtest
 DIR_control := ansible
 
 # The project's own source folders in each.
@@ -27,38 +28,55 @@ SOURCES_backup := $(CURDIR)/server2-tracking/backup/src
 SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
 SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
+SOURCES_loadtest := $(CURDIR)/server3-serving/loadtest/src
 SOURCES_control :=
 
 # The notebooks run the package of server1-data: what both environments hold has one version.
 SAME_notebooks := -c server1-data/requirements-dev.txt
 
-RUNTIME := $(ENVS:%=.venvs/%.runtime)
+DEMO := $(foreach env,data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo notebooks test check bench lock clean
+.PHONY: help demo notebooks test check bench lock clean load
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-demo: $(RUNTIME) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
+demo: $(DEMO) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
 	@.venvs/data/bin/python .ci/demo $(if $(ONCE),--once)
 
 notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Opens JupyterLab with the databases of the demo, where one ran
 	@.venvs/notebooks/bin/python server1-data/notebooks/start.py
 
+# Locust's own options go into LOCUST, as in `make load LOCUST="--processes 2"`.
+API ?= http://127.0.0.1:8000
+LOADTEST := server3-serving/loadtest/src/readmission_loadtest
+load: .venvs/loadtest.runtime ## Searches the highest load that the running demo holds (WEB=1 opens Locust's pages)
+ifdef WEB
+	@.venvs/loadtest/bin/locust -f $(LOADTEST)/locustfile.py --host $(API) --web-host 127.0.0.1 $(LOCUST)
+else
+	@mkdir -p .cache/load
+	@READMISSION_LOADTEST_REPORT=$${READMISSION_LOADTEST_REPORT:-.cache/load/capacity} .venvs/loadtest/bin/locust \
+	  -f $(LOADTEST)/locustfile.py,$(LOADTEST)/capacity.py --host $(API) --headless --only-summary \
+	  --html .cache/load/locust.html $(LOCUST)
+endif
+
 check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
-	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh
+	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
+	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
+	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
 	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
 	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
+	@echo "mypy: server3-serving/loadtest"; .venvs/loadtest/bin/mypy server3-serving/loadtest/src
 	@echo "mypy: server2-tracking/backup"; .venvs/backup/bin/mypy server2-tracking/backup/src
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests
+SUITES := test-images test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests test-loadtest
 
 .PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
@@ -71,6 +89,9 @@ test-server1: .venvs/data.dev
 test-api: .venvs/api.dev
 	@echo "test: the API and observability"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
 
+test-loadtest: .venvs/loadtest.dev .venvs/api.runtime .venvs/data.runtime .venvs/tracking.runtime
+	@echo "test: the load tests"; .venvs/loadtest/bin/pytest tests/server3/loadtest
+
 test-ui: .venvs/ui.dev
 	@echo "test: the pages"; .venvs/ui/bin/pytest tests/server3/ui
 
@@ -79,6 +100,9 @@ test-retrain: .venvs/retrain.dev .venvs/data.runtime
 
 test-notebooks: .venvs/notebooks.dev
 	@echo "test: the notebooks"; .venvs/notebooks/bin/pytest tests/server1/notebooks
+
+test-images: .venvs/data.dev
+	@echo "test: the images"; .venvs/data/bin/pytest tests/images
 
 test-backup: .venvs/backup.dev
 	@echo "test: backups"; .venvs/backup/bin/pytest tests/backup

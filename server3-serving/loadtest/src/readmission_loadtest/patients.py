@@ -1,0 +1,35 @@
+"""Patients drawn field by field from the distributions in a model's schema: none of them is a real one."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+
+def draw(schema: Mapping[str, Any], count: int, seed: int) -> list[dict[str, Any]]:
+    """Draw `count` patients as `POST /predict` takes them; the same seed gives the same ones.
+
+    `schema` is what `GET /model/schema` answers.
+    """
+    rng = random.Random(seed)  # noqa: S311 - the same patients each time
+    codes: dict[str, list[str]] = {}
+    for code, group in schema["icd9_groups"]["codes"].items():
+        codes.setdefault(group, []).append(code)
+    columns = {field["name"]: _column(field, codes, count, rng) for field in schema["fields"]}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _column(
+    field: Mapping[str, Any], codes: Mapping[str, list[str]], count: int, rng: random.Random
+) -> list[Any]:
+    distribution = field["distribution"]
+    if field["kind"] == "integer":
+        edges = [field["minimum"], *distribution["edges"], field["maximum"]]
+        bins = rng.choices(range(len(distribution["shares"])), distribution["shares"], k=count)
+        return [
+            min(max(int(rng.uniform(edges[place], edges[place + 1])), field["minimum"]), field["maximum"])
+            for place in bins
+        ]
+    if field["kind"] == "category":
+        return rng.choices(list(distribution["levels"]), list(distribution["levels"].values()), k=count)
+    groups = rng.choices(list(distribution["groups"]), list(distribution["groups"].values()), k=count)
+    return [rng.choice(codes.get(group, ["?"])) if group != "?" else "?" for group in groups]
