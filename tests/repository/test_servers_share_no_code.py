@@ -14,6 +14,7 @@ PACKAGES = {
     "server3-serving/api/src": {"readmission_api"},
     "server3-serving/ui/src": {"readmission_ui"},
     "server3-serving/retrain/src": {"readmission_retrain"},
+    "server3-serving/loadtest/src": {"readmission_loadtest"},
     "server2-tracking/backup/src": {"readmission_backup"},
 }
 OURS = set().union(*PACKAGES.values())
