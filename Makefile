@@ -120,8 +120,8 @@ bench: $(DEV) ## Measures loading, preprocessing and serving; writes docs/perfor
 	@mkdir -p $(BENCH)
 	@echo "bench: load"; .venvs/data/bin/python server1-data/bench/load.py --out $(BENCH)/load.md
 	@echo "bench: preprocess"; .venvs/data/bin/python server1-data/bench/preprocess.py --out $(BENCH)/preprocess.md
-	@echo "bench: serving"; .venvs/api/bin/python server3-serving/bench/serving.py \
-	  --out $(BENCH)/serving.md --plot docs/performance-serving.png
+	@echo "bench: serving"; PYTHONPATH=$(SOURCES_loadtest) .venvs/api/bin/python server3-serving/bench/serving.py \
+	  --out $(BENCH)/serving.md --plot docs/performance-serving.png --capacity-plot docs/performance-capacity.png
 	@cat server1-data/bench/preface.md $(BENCH)/serving.md <(echo) $(BENCH)/load.md <(echo) $(BENCH)/preprocess.md > docs/performance.md
 	@echo "bench: docs/performance.md"
 

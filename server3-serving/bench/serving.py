@@ -1,10 +1,11 @@
 """How many predictions a second each server gives, on one core, with the same version of the model.
 
-    python server3-serving/bench/serving.py [--out FILE.md] [--plot FILE.png] [--tracking-uri URI]
+    python server3-serving/bench/serving.py [--out FILE.md] [--plot FILE.png] [--capacity-plot FILE.png]
 
 Without a tracking server the bench makes a model first: it loads, prepares and trains with server 1's own
 commands, on the data set where one is found and on the synthetic sample where not. The other servers are
-installed from hashed locks beside this file, each into an environment of its own. Needs two cores and wrk.
+installed from hashed locks beside this file, each into an environment of its own. Needs two cores, wrk, and
+the load test's sources on the path, as `make bench` gives them.
 """
 
 import argparse
@@ -26,9 +27,11 @@ from typing import Any
 
 from batches import csv_upload, json_rows_per_second
 from mlflow import MlflowClient, artifacts
-from patients import draw
 from report import Found, Medians, Round, section
 from servers import CHECKOUT, MODEL, VENVS, Server, Version, catalogue
+
+import capacity
+from readmission_loadtest.patients import draw
 
 BENCH = Path(__file__).parent
 PEER_ENVIRONMENTS = ("bentoml", "litserve", "mlflow", "mlserver")
@@ -42,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="file that a section in Markdown is written to")
     parser.add_argument("--plot", type=Path, help="file that the plot is written to")
+    parser.add_argument("--capacity-plot", type=Path, help="file for the plot of the capacity search")
     parser.add_argument("--tracking-uri", help="MLflow server whose production version is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
@@ -54,8 +58,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="readmission-bench-") as name:
         folder = Path(name)
         with tracking_server(folder, given.tracking_uri) as uri:
-            found = bench(fetch_version(uri, folder), folder, given.rounds, given.seconds)
-    text = section(found)
+            version = fetch_version(uri, folder)
+            found, held = bench(version, folder, given.rounds, given.seconds, given.capacity_plot)
+    text = f"{section(found)}\n{held}"
     print(text)
     if given.out:
         given.out.write_text(text, encoding="utf-8")
@@ -136,8 +141,10 @@ def fetch_version(uri: str, folder: Path) -> Version:
     return Version(place, number, uri, json.loads((place / "input_schema.json").read_bytes()))
 
 
-def bench(version: Version, folder: Path, rounds: int, seconds: int) -> Found:
-    patients = draw(version.schema, 10_000)
+def bench(
+    version: Version, folder: Path, rounds: int, seconds: int, capacity_plot: Path | None
+) -> tuple[Found, str]:
+    patients = draw(version.schema, 10_000, seed=20140101)
     servers = catalogue(version, folder, free_port)
     try:
         for server in servers:
@@ -152,11 +159,18 @@ def bench(version: Version, folder: Path, rounds: int, seconds: int) -> Found:
         os.sched_setaffinity(0, {LOAD_CORE})
         rows = json_rows_per_second(url, patients, rounds)
         uploads = [csv_upload(url, ours.pid, patients, count) for count in (10_000, 100_000, 400_000)]
+        ours.stop()
+        print("serving: capacity", flush=True)
+        logging = servers[1]
+        logging.start(SERVER_CORE, folder)
+        logging.wait(patients[0])
+        held = capacity.search(logging, LOAD_CORE, folder, capacity_plot)
     finally:
         for server in servers:
             server.stop()
     dataset = version.schema["dataset"]
-    return Found(medians, seconds, rounds, rows, uploads, version.schema["candidate"], dataset["synthetic"])
+    candidate, synthetic = version.schema["candidate"], dataset["synthetic"]
+    return Found(medians, seconds, rounds, rows, uploads, candidate, synthetic), held
 
 
 def compare_answers(servers: list[Server], patients: list[dict[str, Any]]) -> None:
