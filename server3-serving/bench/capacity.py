@@ -44,10 +44,11 @@ def section(found: dict[str, Any], table: str, plot: Path | None) -> str:
     picture = f"\n![Requests a second and latency by users]({plot.name})\n" if plot else ""
     return f"""## Capacity
 
-The search of `make load`, Locust on one core and the API with its prediction log on the other: users that send at most ten
-requests a second each (98.8 % one patient, 1 % a list of 20, 0.2 % an explanation) until the 95th percentile of
-`/predict` passes {limit:.0f} ms or more than 0.1 % of requests fail.
+The search of `make load`, Locust on one core and the API with its prediction log on the other: users send
+at most ten requests a second each (98.8 % one patient, 1 % a list of 20, 0.2 % an explanation) until the 95th
+percentile of `/predict` passes {limit:.0f} ms or more than 0.1 % of requests fail.
 
-**Highest load held: {held["users"]:,} users, {held["requests_per_second"]:,.0f} requests/s, p95 {held["p95_ms"]:.0f} ms.**
+Highest load held: **{held["users"]:,} users, {held["requests_per_second"]:,.0f} requests/s**, with
+p95 at {held["p95_ms"]:.0f} ms.
 
 {table}{picture}"""

@@ -25,12 +25,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import capacity
 from batches import csv_upload, json_rows_per_second
 from mlflow import MlflowClient, artifacts
 from report import Found, Medians, Round, section
 from servers import CHECKOUT, MODEL, VENVS, Server, Version, catalogue
 
-import capacity
 from readmission_loadtest.patients import draw
 
 BENCH = Path(__file__).parent
