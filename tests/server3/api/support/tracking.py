@@ -48,7 +48,7 @@ class Tracking:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while True:
             try:
                 urllib.request.urlopen(f"{self.uri}/health", timeout=1).close()  # noqa: S310

@@ -70,7 +70,7 @@ class Airflow:
             )
 
     def start(self) -> Self:
-        assert self._run("db", "migrate").wait(timeout=300) == 0, self.log()
+        assert self._run("db", "migrate").wait(timeout=600) == 0, self.log()
         with closing(sqlite3.connect(self._database)) as database:
             database.execute("PRAGMA journal_mode = WAL")
         host = ("--host", "127.0.0.1", "--port", str(self._port), "--workers", "1")
@@ -78,7 +78,7 @@ class Airflow:
         if self._works:
             self._processes.append(self._run("dag-processor"))
         else:
-            assert self._run("dags", "reserialize").wait(timeout=300) == 0, self.log()
+            assert self._run("dags", "reserialize").wait(timeout=600) == 0, self.log()
         self._wait_for(self._answers)
         if self._works:
             self._processes.append(self._run("scheduler", "--skip-serve-logs"))
@@ -89,7 +89,7 @@ class Airflow:
         return self
 
     def _wait_for(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 600
         while not condition():
             assert time.monotonic() < end, self.log()
             time.sleep(0.2)
