@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -29,7 +30,10 @@ def run_script(name: str, settings: Mapping[str, str], monkeypatch: pytest.Monke
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(FOLDER)
     mpl.use("Agg")
-    return runpy.run_path(str(FOLDER / f"{name}.py"))
+    try:
+        return runpy.run_path(str(FOLDER / f"{name}.py"))
+    finally:
+        plt.close("all")
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
