@@ -11,12 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from hosts import machines
 
 CHECKOUT = Path(__file__).parents[2]
 ANSIBLE = CHECKOUT / "ansible"
 PROGRAMS = Path(sys.executable).parent
-ADDRESSES = {"server1-data": "10.77.0.11", "server2-tracking": "10.77.0.12", "server3-serving": "10.77.0.13"}
+# The last one joins later, as a worker.
+ADDRESSES = {
+    "server1-data": "10.77.0.11",
+    "server2-tracking": "10.77.0.12",
+    "server3-serving": "10.77.0.13",
+    "server1-worker": "10.77.0.21",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Played:
 
 @dataclass(slots=True)
 class Control:
-    """The control machine: its copy of the inventory, its secrets, and everything that its plays ever said."""
+    """The control machine: its copy of the inventory, its secrets, and all that its plays ever said."""
 
     folder: Path
     site: machines.Site
@@ -68,7 +75,8 @@ class Control:
         command += ["-i", self.inventory, "--private-key", self.site.key, f"playbooks/{playbook}.yml"]
         for name, value in settings.items():
             command += ["-e", f"{name}={value}"]
-        ssh = f"-o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile={self.site.folder}/known_hosts"
+        known = f"-o UserKnownHostsFile={self.site.folder}/known_hosts"
+        ssh = f"-o ControlMaster=auto -o ControlPersist=60s {known}"
         environment = os.environ | {
             "ANSIBLE_SSH_ARGS": ssh,
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
@@ -89,12 +97,13 @@ class Control:
         )
         output = done.stdout + done.stderr
         self.said.append(output)
-        print(f"{playbook} {' '.join(arguments)}: {time.monotonic() - started:.1f} s")
+        sys.stdout.write(f"{playbook} {' '.join(arguments)}: {time.monotonic() - started:.1f} s\n")
         if bool(done.returncode) != fails:
             pytest.fail(f"{playbook} ended with {done.returncode}\n{output[-6000:]}", pytrace=False)
         lines = re.findall(r"^(\S+)\s+: (ok=.*)$", output, re.MULTILINE)
         recap = {
-            host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in lines
+            host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", counts)}
+            for host, counts in lines
         }
         return Played(output, recap, done.returncode)
 
@@ -123,9 +132,13 @@ def control(site: machines.Site, tmp_path_factory: pytest.TempPathFactory) -> It
     """A control machine with the example inventory, its network turned into the hosts'."""
     folder = tmp_path_factory.mktemp("control")
     example = (ANSIBLE / "inventory" / "hosts.example.yml").read_text()
-    example = example.replace("192.168.56.0/24", f"{machines.CONTROL_IP}/32").replace("192.168.56.", "10.77.0.")
+    example = example.replace("192.168.56.0/24", f"{machines.CONTROL_IP}/32").replace(
+        "192.168.56.", "10.77.0."
+    )
     (folder / "hosts.yml").write_text(example)
-    release = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    release = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
     yield Control(folder, site, release.stdout.strip())
     shutil.rmtree(folder)
 
@@ -143,3 +156,44 @@ def snapshot(site: machines.Site) -> Callable[[str], Snapshot]:
         return {f"/{path.relative_to(upper)}": path.read_bytes() for path in files}
 
     return read
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A site after its first days: tried in check mode on fresh hosts, made, and made again."""
+
+    before_check: dict[str, Snapshot]
+    check: Played
+    after_check: dict[str, Snapshot]
+    control_after_check: set[str]
+    first: Played
+    second: Played
+
+
+# What any login changes on any host.
+FLEETING = re.compile(
+    r"^/(run|tmp|var/(log|tmp|lib/(systemd|stand-in)))/|^/home/ubuntu/\.ansible/|/machine-id$|^/root/"
+)
+
+
+@pytest.fixture(scope="session")
+def fleeting() -> re.Pattern[str]:
+    """Which paths any login changes on any host."""
+    return FLEETING
+
+
+@pytest.fixture(scope="session")
+def deployed(site: machines.Site, control: Control, snapshot: Callable[[str], Snapshot]) -> Deployed:
+    """Play site.yml thrice: in check mode, for good, and again."""
+
+    def lasting() -> dict[str, Snapshot]:
+        return {
+            name: {path: content for path, content in snapshot(name).items() if not FLEETING.search(path)}
+            for name in site.hosts
+        }
+
+    before = lasting()
+    check = control.play("site", "--check")
+    after = lasting()
+    made = {path.name for path in control.folder.iterdir()} - {"tmp", "cp"}
+    return Deployed(before, check, after, made, control.play("site"), control.play("site"))

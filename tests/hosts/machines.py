@@ -1,8 +1,8 @@
-"""Three real systemd hosts with ssh on a network of their own, as a site's machines are: root and nspawn only.
+"""Real systemd hosts with ssh on a network of their own, as a site's machines are. Needs root and nspawn.
 
-The network is in namespaces, with the control machine's end in one of them: nothing of the machine that runs the
-tests is touched. Each host also has a NAT interface like VirtualBox's, with the same address on every host and the
-default route, so that whoever takes "the first address" takes a wrong one.
+The network is in namespaces, with the control machine's end in one of them: nothing of the machine that runs
+the tests is touched. Each host also has a NAT interface like VirtualBox's, with the same address on all hosts
+and the default route, so that whoever takes "the first address" takes a wrong one.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".cache" / "hosts"
@@ -65,6 +65,27 @@ class Site:
     def key(self) -> Path:
         """The private ssh key that every host lets in."""
         return self.folder / "id_ed25519"
+
+    def calls(self, name: str) -> list[str]:
+        """What the stand-ins of a host were called with."""
+        return [call for _, call in self.timed_calls(name)]
+
+    def timed_calls(self, name: str) -> list[tuple[int, str]]:
+        """The calls of a host's stand-ins, each with its time on the clock that all hosts share."""
+        notes = self.hosts[name].root / "var/lib/stand-in/calls"
+        if not notes.exists():
+            return []
+        lines = (line.partition(" ") for line in notes.read_text().splitlines())
+        return [(int(when), call) for when, _, call in lines]
+
+    def move(self, name: str, ip: str) -> None:
+        """Give a host another address, under which it keeps its ssh key."""
+        host = self.hosts[name]
+        run(["ip", "-n", host.namespace, "address", "flush", "dev", "lan0", "scope", "global"])
+        run(["ip", "-n", host.namespace, "address", "add", f"{ip}/24", "dev", "lan0"])
+        known = self.folder / "known_hosts"
+        known.write_text(known.read_text().replace(f"{host.ip} ", f"{ip} "))
+        self.hosts[name] = replace(host, ip=ip)
 
     def ssh(self, name: str, command: str) -> str:
         """Run a command on a host as root, over ssh; give what it prints."""
@@ -122,7 +143,9 @@ def _tree() -> Path:
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm", "Component: main"]
     ).stdout.split()
     if not mirror:
-        raise HostsUnavailableError("three hosts need Debian bookworm's packages, and apt has no source of them")
+        raise HostsUnavailableError(
+            "three hosts need Debian bookworm's packages, and apt has no source of them"
+        )
     arguments = ["--variant=minbase", f"--include={PACKAGES}", "bookworm", str(unfinished), mirror[0]]
     run(["debootstrap", *arguments])
     for name in EMPTY_PACKAGES:
@@ -136,7 +159,10 @@ def _tree() -> Path:
     run(["chroot", str(unfinished), "useradd", "--create-home", "--shell", "/bin/bash", "ubuntu"])
     (unfinished / "etc/sudoers.d/ubuntu").write_text("ubuntu ALL=(ALL) NOPASSWD: ALL\n")
     # A fresh cloud image has neither a running exporter nor host keys of somebody else.
-    for path in [*(unfinished / "etc/ssh").glob("ssh_host_*"), *(unfinished / "var/cache/apt/archives").glob("*.deb")]:
+    for path in [
+        *(unfinished / "etc/ssh").glob("ssh_host_*"),
+        *(unfinished / "var/cache/apt/archives").glob("*.deb"),
+    ]:
         path.unlink()
     unfinished.rename(tree)
     return tree
@@ -192,7 +218,9 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
         (host.root / "usr/local/bin" / name).chmod(0o755)
     shutil.copy(STAND_INS / "build.py", host.root / "usr/local/lib/build.py")
     shutil.copy(STAND_INS / "pages.py", host.root / "usr/local/lib/pages.py")
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.root / "etc/ssh/ssh_host_ed25519_key")])
+    run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.root / "etc/ssh/ssh_host_ed25519_key")]
+    )
     with (folder / "known_hosts").open("a") as known:
         public = (host.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
         known.write(f"{host.ip} {public[0]} {public[1]}\n")
@@ -210,8 +238,22 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
     kubectl = shutil.which("kubectl")
-    command = ["systemd-nspawn", "--quiet", "--keep-unit", "--register=no", "--resolv-conf=off", "--console=passive", "--capability=CAP_NET_ADMIN"]
-    command += ["-D", str(host.root), "-M", host.name, f"--network-namespace-path=/run/netns/{host.namespace}"]
+    command = [
+        "systemd-nspawn",
+        "--quiet",
+        "--keep-unit",
+        "--register=no",
+        "--resolv-conf=off",
+        "--console=passive",
+        "--capability=CAP_NET_ADMIN",
+    ]
+    command += [
+        "-D",
+        str(host.root),
+        "-M",
+        host.name,
+        f"--network-namespace-path=/run/netns/{host.namespace}",
+    ]
     log = (folder / host.name / "console").open("wb")
     stack.callback(log.close)
     machine = subprocess.Popen(
@@ -219,7 +261,7 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        preexec_fn=enter,  # noqa: PLW1509 (nspawn takes the cgroup that it finds itself in; no thread runs yet)
+        preexec_fn=enter,  # noqa: PLW1509 (nspawn stays in the cgroup it begins in)
     )
 
     def end() -> None:
@@ -256,6 +298,8 @@ def _wait_for_ssh(site: Site, host: Host) -> None:
 
 
 if __name__ == "__main__":
-    with booted({"server1-data": "10.77.0.11", "server2-tracking": "10.77.0.12", "server3-serving": "10.77.0.13"}) as up:
+    with booted(
+        {"server1-data": "10.77.0.11", "server2-tracking": "10.77.0.12", "server3-serving": "10.77.0.13"}
+    ) as up:
         print(up.folder, file=sys.stderr)  # noqa: T201 (by hand, to look around)
         input("Enter ends the hosts")

@@ -1,9 +1,10 @@
-"""Stands in for the build of the images: notes what it was asked, and that it stood in the unpacked sources."""
+"""Stands in for the build of the images: notes what it was asked, in the unpacked sources."""
 
 import sys
+import time
 from pathlib import Path
 
 if not Path("server2-tracking").is_dir():
     sys.exit("not in the release's sources")
 with Path("/var/lib/stand-in/calls").open("a") as calls:
-    calls.write(" ".join(["build", *sys.argv[1:]]) + "\n")
+    calls.write(" ".join([str(time.monotonic_ns()), "build", *sys.argv[1:]]) + "\n")

@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """Stands in for MicroK8s: builds with the real kubectl, keeps what was applied, and notes each call.
 
-Objects are kept by namespace, kind and name with a hash, so that "created", "configured" and "unchanged" are true.
-The node ports of the applied Services are opened with the applied certificate (pages.py).
+Objects are kept by kind and name with a hash, so that "created", "configured" and "unchanged" are true. The
+node ports of the applied Services are opened with the applied certificate (pages.py).
 """
 
 import hashlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -16,15 +17,10 @@ import yaml
 HOME = Path("/var/lib/stand-in")
 STATE = HOME / "microk8s.json"
 SNAP = Path("/var/snap/microk8s/current")
-PLURALS = {"job": "jobs", "secret": "secrets", "configmap": "configmaps"}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What the real program would refuse too."""
-
-
-def hostname() -> str:
-    return Path("/etc/hostname").read_text().strip()
 
 
 def node_ip() -> str:
@@ -42,15 +38,20 @@ def resource(item: dict) -> str:
 
 
 def apply(state: dict, folder: str) -> None:
-    text = subprocess.run(["kubectl", "kustomize", folder], check=True, stdout=subprocess.PIPE, text=True).stdout
+    text = subprocess.run(
+        ["kubectl", "kustomize", folder], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     items = [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
     for item in items:
         digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
         name = resource(item)
         before = state["objects"].get(name)
         if before and before["hash"] != digest and item["kind"] == "Job":
-            raise Refused(f"The Job {name} is invalid: spec.template: field is immutable")
-        print(name, "unchanged" if before and before["hash"] == digest else "configured" if before else "created")
+            raise RefusedError(f"The Job {name} is invalid: spec.template: field is immutable")
+        print(
+            name,
+            "unchanged" if before and before["hash"] == digest else "configured" if before else "created",
+        )
         labels = item["metadata"].get("labels", {})
         state["objects"][name] = {"hash": digest, "labels": labels}
         if item["kind"] == "Secret":
@@ -59,7 +60,14 @@ def apply(state: dict, folder: str) -> None:
     (HOME / "applied.yaml").chmod(0o600)
     subprocess.run(["systemctl", "stop", "stand-in-pages"], check=False, stderr=subprocess.DEVNULL)
     subprocess.run(
-        ["systemd-run", "--quiet", "--collect", "--unit=stand-in-pages", "/usr/bin/python3", "/usr/local/lib/pages.py"],
+        [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--unit=stand-in-pages",
+            "/usr/bin/python3",
+            "/usr/local/lib/pages.py",
+        ],
         check=True,
     )
 
@@ -87,29 +95,41 @@ def kubectl(state: dict, words: list[str]) -> None:
         state["calico"] = "kubernetes-internal-ip" in Path(words[2]).read_text()
     elif words[:2] == ["get", "nodes"]:
         print(node_ip(), *state["workers"].values(), sep="\n")
+    elif words[:2] == ["get", "cronjobs"]:
+        print(
+            "\n".join(
+                name.partition("/")[2] for name in selected(state, words[1], words[words.index("-l") + 1])
+            )
+        )
     elif words[0] == "get":
         print("\n".join(selected(state, words[1], words[words.index("-l") + 1])))
     elif words[:3] == ["delete", "job", "-l"]:
         for name in selected(state, "jobs", words[3]):
             del state["objects"][name]
-            print(f'{name.replace("/", " ")} deleted')
+            print(f"{name.replace('/', ' ')} deleted")
     elif words[0] == "delete":
         for name in words[1:]:
             del state["objects"][name]
             print(f"{name} deleted")
-    elif words[0] == "create":
-        print(json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": words[2]}}))
+    elif words[:2] == ["create", "job"]:
+        name = next(word for word in words if word.startswith("--from=")).partition("/")[2]
+        items = yaml.load_all((HOME / "applied.yaml").read_text(), Loader=yaml.CSafeLoader)
+        source = next(i for i in items if i and i["kind"] == "CronJob" and i["metadata"]["name"] == name)
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": words[2]}}
+        print(json.dumps(job | {"spec": source["spec"]["jobTemplate"]["spec"]}))
+    elif words == ["create", "-f", "-"]:
+        (HOME / "created.json").write_text(sys.stdin.read())
     elif words[0] in {"wait", "rollout", "drain", "uncordon", "exec", "logs"}:
         pass
     else:
-        raise Refused(f"stand-in kubectl cannot {words}")
+        raise RefusedError(f"stand-in kubectl cannot {words}")
 
 
 def main() -> int:
     """Do what the arguments say."""
     words = sys.argv[1:]
     with (HOME / "calls").open("a") as calls:
-        calls.write(" ".join(["microk8s", *words]) + "\n")
+        calls.write(" ".join([str(time.monotonic_ns()), "microk8s", *words]) + "\n")
     if not (HOME / "snap.json").exists():
         print("microk8s: command not found", file=sys.stderr)
         return 127
@@ -131,8 +151,8 @@ def main() -> int:
             (SNAP / "var/lock").mkdir(parents=True, exist_ok=True)
             (SNAP / "var/lock/clustered.lock").touch()
         else:
-            raise Refused(f"stand-in microk8s cannot {words}")
-    except (Refused, subprocess.CalledProcessError) as error:
+            raise RefusedError(f"stand-in microk8s cannot {words}")  # noqa: TRY301 (one way out)
+    except (RefusedError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:

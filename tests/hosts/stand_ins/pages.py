@@ -1,4 +1,4 @@
-"""Opens the node ports of the applied Services: pages over TLS with the applied certificate, the rest plain."""
+"""Opens the node ports of the applied Services: pages with the applied certificate, the rest plain."""
 
 import base64
 import contextlib
@@ -30,9 +30,21 @@ class Greeting(socketserver.BaseRequestHandler):
         self.request.sendall(b"hello\n")
 
 
-items = [item for item in yaml.load_all(Path("/var/lib/stand-in/applied.yaml").read_text(), yaml.CSafeLoader) if item]
-secret = next(item for item in items if item["kind"] == "Secret" and item["metadata"]["name"].startswith("edge-tls"))
-ports = {port["nodePort"] for i in items if i["kind"] == "Service" for port in i["spec"]["ports"] if "nodePort" in port}
+items = [
+    item
+    for item in yaml.load_all(Path("/var/lib/stand-in/applied.yaml").read_text(), yaml.CSafeLoader)
+    if item
+]
+secret = next(
+    item for item in items if item["kind"] == "Secret" and item["metadata"]["name"].startswith("edge-tls")
+)
+ports = {
+    port["nodePort"]
+    for i in items
+    if i["kind"] == "Service"
+    for port in i["spec"]["ports"]
+    if "nodePort" in port
+}
 if '"registry"' in Path("/var/lib/stand-in/microk8s.json").read_text():
     ports.add(32000)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

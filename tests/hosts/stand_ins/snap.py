@@ -4,6 +4,7 @@
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
 HOME = Path("/var/lib/stand-in")
@@ -23,7 +24,8 @@ CNI = """\
 def files_of_the_snap() -> dict[Path, str]:
     """What the real snap brings, as far as the play touches it."""
     return {
-        ARGS / "kubelet": "--kubeconfig=${SNAP_DATA}/credentials/kubelet.config\n--cluster-dns=10.152.183.10\n",
+        ARGS
+        / "kubelet": "--kubeconfig=${SNAP_DATA}/credentials/kubelet.config\n--cluster-dns=10.152.183.10\n",
         ARGS / "kube-apiserver": "--cert-dir=${SNAP_DATA}/certs\n--secure-port=16443\n",
         ARGS / "cni-network" / "cni.yaml": CNI,
         ARGS / "certs.d" / "localhost:32000" / "hosts.toml": 'server = "http://localhost:32000"\n',
@@ -35,7 +37,7 @@ def main() -> int:
     HOME.mkdir(exist_ok=True)
     command = sys.argv[1:]
     with (HOME / "calls").open("a") as calls:
-        calls.write(" ".join(["snap", *command]) + "\n")
+        calls.write(" ".join([str(time.monotonic_ns()), "snap", *command]) + "\n")
     state = json.loads(STATE.read_text()) if STATE.exists() else None
     channel = next((word.partition("=")[2] for word in command if word.startswith("--channel=")), None)
     if command == ["list", "microk8s"]:

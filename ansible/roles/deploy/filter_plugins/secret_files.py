@@ -8,14 +8,16 @@ def secret_file_contents(
 ) -> dict[str, str]:
     """Give the content of each file by its path.
 
-    `one_line` and `files` hold the keys of each Secret. Those of `one_line` become one `secrets/SECRET.env` of KEY=value lines,
-    without the empty ones; those of `files` a file each, `secrets/SECRET/KEY`.
+    `one_line` and `files` hold the keys of each Secret. Those of `one_line` become one `secrets/SECRET.env`
+    of KEY=value lines, without the empty ones; those of `files` a file each, `secrets/SECRET/KEY`.
     """
     contents = {
         f"secrets/{secret}.env": "".join(f"{key}={value}\n" for key, value in keys.items() if value)
         for secret, keys in one_line.items()
     }
-    return contents | {f"secrets/{secret}/{key}": value for secret, keys in files.items() for key, value in keys.items()}
+    return contents | {
+        f"secrets/{secret}/{key}": value for secret, keys in files.items() for key, value in keys.items()
+    }
 
 
 class FilterModule:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+
 DOCUMENTATION = r"""
 module: site_files
 short_description: Makes a folder hold exactly these files
@@ -39,7 +41,7 @@ def write(path: Path, content: bytes) -> None:
 
 def as_asked(path: Path, content: bytes) -> bool:
     """Tell whether the file is there with this content, for its owner alone."""
-    return path.is_file() and path.stat().st_mode & 0o777 == 0o600 and path.read_bytes() == content
+    return path.is_file() and path.stat().st_mode & 0o777 == FILE_MODE and path.read_bytes() == content
 
 
 def main() -> None:
@@ -56,7 +58,9 @@ def main() -> None:
     folders = {parent for path in contents for parent in path.parents if parent.is_relative_to(root)}
     strangers = [path for path in sorted(root.rglob("*")) if path not in contents and path not in folders]
     stale = [path for path, content in contents.items() if not as_asked(path, content)]
-    open_folders = [path for path in folders if not path.is_dir() or path.stat().st_mode & 0o777 != 0o700]
+    open_folders = [
+        path for path in folders if not path.is_dir() or path.stat().st_mode & 0o777 != FOLDER_MODE
+    ]
     if not module.check_mode:
         for path in strangers:
             if path.is_dir() and not path.is_symlink():
@@ -64,8 +68,8 @@ def main() -> None:
             else:
                 path.unlink(missing_ok=True)
         for path in sorted(open_folders):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)
+            path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            path.chmod(FOLDER_MODE)
         for path in stale:
             write(path, contents[path])
     changed = sorted(str(path.relative_to(root)) for path in strangers + stale)

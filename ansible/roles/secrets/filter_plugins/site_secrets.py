@@ -1,7 +1,7 @@
-"""Makes the secrets of a site that are missing, out of date, or to be rotated; all others stay as they are."""
+"""Makes the secrets of a site that are missing, out of date or to be rotated; the others stay as they are."""
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import secrets
@@ -28,12 +28,12 @@ Secret = str | dict[str, str]
 def complete_secrets(
     kept: dict[str, Secret], plan: Sequence[dict[str, Any]], rotate: Sequence[str] = ()
 ) -> dict[str, Secret]:
-    """Give every secret of `plan`: as in `kept`, or made anew where it is missing, named in `rotate`, or (a
-    certificate) about to end, of other addresses or of another authority.
+    """Give every secret of `plan`: as in `kept`, or made anew.
 
-    A rotated password that `keeps_previous` leaves the one before as `NAME_previous`; a rotated Fernet key stays
-    behind the new one, since it must still decrypt. What the plan does not name is dropped. A name in `rotate`
-    that the plan does not have raises `AnsibleFilterError`.
+    Anew: what is missing or named in `rotate`, and a certificate that is about to end, has other addresses or
+    another authority. A rotated password that `keeps_previous` leaves the one before as `NAME_previous`; a
+    rotated Fernet key stays behind the new one, since it must still decrypt. What the plan does not name is
+    dropped. A name in `rotate` that the plan does not have raises `AnsibleFilterError`.
     """
     names = [entry["name"] for entry in plan]
     if unknown := sorted(set(rotate) - set(names)):
@@ -81,7 +81,7 @@ def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
 ) -> x509.CertificateBuilder:
     # An hour ago: the clock of a fresh machine may be behind.
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -89,7 +89,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=days))
+        .not_valid_after(start + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
@@ -154,7 +154,7 @@ def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str]) ->
     except Exception:  # noqa: BLE001 (whatever is wrong with the signature, a new certificate is the answer)
         return False
     named = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=RENEW_DAYS)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=RENEW_DAYS)
     return own.not_valid_after_utc > soon and {
         str(address) for address in named.get_values_for_type(x509.IPAddress)
     } == set(addresses)

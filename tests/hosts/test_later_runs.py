@@ -1,0 +1,194 @@
+"""What is done to a site later: rotate, move, grow, back up, upgrade, reset. The tests run in this order."""
+
+import re
+import subprocess
+
+import pytest
+
+from hosts import machines
+
+pytestmark = pytest.mark.usefixtures("deployed")
+
+OVERLAY = "/etc/readmission/deploy/site"
+APPLIED = "/etc/readmission/deploy/applied"
+DATA, TRACKING, SERVING, WORKER = "server1-data", "server2-tracking", "server3-serving", "server1-worker"
+
+
+def lasting(site, snapshot, fleeting):
+    return {
+        name: {path: content for path, content in snapshot(name).items() if not fleeting.search(path)}
+        for name in site.hosts
+    }
+
+
+@pytest.fixture
+def changed_files(site, snapshot, fleeting):
+    """Call it for the files that were written or removed since the test began, by host."""
+    before = lasting(site, snapshot, fleeting)
+
+    def changed():
+        after = lasting(site, snapshot, fleeting)
+        return {
+            name: {
+                path for path in before[name] | after[name] if before[name].get(path) != after[name].get(path)
+            }
+            for name in site.hosts
+        }
+
+    return changed
+
+
+def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files):
+    before = control.kept()
+    played = control.play(
+        "site", "--tags", "secrets", "-e", '{"secrets_rotate": ["api_token", "data_mysql_root"]}'
+    )
+    after = control.kept()
+    assert {name for name in before | after if before.get(name) != after.get(name)} == {
+        "api_token",
+        "data_mysql_root",
+        "data_mysql_root_previous",
+    }
+    assert after["data_mysql_root_previous"] == before["data_mysql_root"]
+    assert changed_files() == {
+        DATA: {f"{OVERLAY}/secrets/mysql-root.env", APPLIED},
+        TRACKING: set(),
+        SERVING: {f"{OVERLAY}/secrets/api.env", APPLIED},
+        WORKER: set(),
+    }
+    assert after["api_token"] not in played.output
+    # The cluster holds the new Secret alone: what nothing names any more is deleted.
+    kept = site.calls(SERVING)
+    assert [
+        call
+        for call in kept
+        if re.match(r"microk8s kubectl -n readmission-serving delete secret/api-\w+$", call)
+    ]
+
+
+def test_an_unknown_secret_cannot_be_rotated(control):
+    before = control.kept()
+    control.play("site", "--tags", "secrets", "-e", '{"secrets_rotate": ["api_tokn"]}', fails=True)
+    assert control.kept() == before
+
+
+def test_a_moved_node_changes_exactly_the_files_that_name_it(
+    control, site, snapshot, fleeting, changed_files
+):
+    old, new = "10.77.0.13", "10.77.0.14"
+    naming = {
+        name: {path for path, content in files.items() if re.search(rb"(?<!\d)10\.77\.0\.13(?!\d)", content)}
+        for name, files in lasting(site, snapshot, fleeting).items()
+    }
+    assert all(naming[name] for name in (DATA, TRACKING, SERVING))
+    control.inventory.write_text(control.inventory.read_text().replace(old, new))
+    site.move(SERVING, new)
+    try:
+        control.play("site", "--skip-tags", "verify")
+        # The certificate names the address in a form of its own, and `applied` is the hash of everything.
+        naming[SERVING] |= {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
+        for name in (DATA, TRACKING, SERVING):
+            naming[name].add(APPLIED)
+        assert changed_files() == naming
+        left = {
+            path
+            for files in lasting(site, snapshot, fleeting).values()
+            for path, content in files.items()
+            if re.search(rb"(?<!\d)10\.77\.0\.13(?!\d)", content)
+        }
+        assert left == set()
+    finally:
+        site.move(SERVING, old)
+        control.inventory.write_text(control.inventory.read_text().replace(new, old))
+
+
+def test_a_host_that_lacks_its_address_is_refused(control):
+    wrong = control.inventory.read_text().replace("10.77.0.13}", "10.0.2.15, ansible_host: 10.77.0.13}")
+    (control.folder / "wrong.yml").write_text(wrong)
+    played = control.play("site", "--tags", "base", "-i", str(control.folder / "wrong.yml"), fails=True)
+    assert "node_ip is not on the network that the nodes share" in played.output
+
+
+def test_a_further_host_joins_as_a_worker_and_upgrades_go_host_by_host(control, site):
+    text = control.inventory.read_text().replace(
+        f"{DATA}: {{node_ip: 10.77.0.11}}",
+        f"{DATA}: {{node_ip: 10.77.0.11}}\n        {WORKER}: {{node_ip: 10.77.0.21}}",
+    )
+    control.inventory.write_text(text)
+    control.play("site", "--limit", "data", "--tags", "base,firewall,microk8s")
+    token = "0123456789abcdef0123456789abcdef"
+    assert [call for call in site.calls(WORKER) if " join " in call] == [
+        f"microk8s join 10.77.0.11:25000/{token} --worker"
+    ]
+    rules = machines.inside(
+        site.hosts[DATA].namespace, ["nft", "list", "table", "inet", "readmission"]
+    ).stdout
+    assert re.search(r"tcp dport \{[^}]*16443[^}]*\} ip saddr (\{ )?10\.77\.0\.21", rules)
+
+    refused = control.play("upgrade", "-e", "microk8s_channel=1.37/stable", fails=True)
+    assert "one minor version" in refused.output
+    control.play("upgrade", "-e", "microk8s_channel=1.36/stable")
+    steps = [
+        (host, step)
+        for _, host, call in sorted(
+            (when, host, call) for host in site.hosts for when, call in site.timed_calls(host)
+        )
+        for step in re.findall(r"refresh microk8s --channel=\S+|drain \S+|uncordon \S+", call)
+    ]
+    refresh = "refresh microk8s --channel=1.36/stable"
+    assert steps == [
+        (DATA, refresh),
+        (DATA, f"drain {WORKER}"),
+        (WORKER, refresh),
+        (DATA, f"uncordon {WORKER}"),
+        (TRACKING, refresh),
+        (SERVING, refresh),
+    ]
+
+
+def test_backup_and_restore_run_as_jobs(control, site):
+    control.play("backup")
+    control.play("restore", fails=True)
+    control.play("restore", "-e", "backup_confirm=replace", "-e", "backup_restore_from=2026-11-20")
+    made = [call for call in site.calls(DATA) if "create job" in call]
+    assert [re.search(r"--from=(\S+)", call).group(1) for call in made] == [
+        "cronjob/backup-mysql",
+        "cronjob/restore",
+    ]
+    assert (
+        '"name": "RESTORE_FROM", "value": "2026-11-20"'
+        in (site.hosts[DATA].root / "var/lib/stand-in/created.json").read_text()
+    )
+
+
+def test_reset_has_to_be_meant(control, changed_files):
+    control.play("reset", fails=True)
+    assert not any(changed_files().values())
+
+
+def test_reset_leaves_nothing_behind(deployed, control, site, snapshot, fleeting):
+    control.play("reset", "-e", "reset_confirm=destroy")
+    packages = re.compile(
+        r"^/var/(lib/(dpkg|apt|systemd|prometheus|ucf)|cache)/|^/etc/(passwd|group|shadow|gshadow|sub[ug]id)-?$"
+    )
+    after = lasting(site, snapshot, fleeting)
+    left = {
+        name: {
+            path
+            for path in after[name].keys() - deployed.before_check[name].keys()
+            if not packages.search(path)
+        }
+        for name in site.hosts
+    }
+    assert left == {name: set() for name in site.hosts}
+    for name, host in site.hosts.items():
+        tables = machines.inside(host.namespace, ["nft", "list", "tables"]).stdout
+        assert tables.strip() == "", name
+        listening = subprocess.run(
+            ["ip", "netns", "exec", host.namespace, "ss", "-Hltn", "sport = :9100"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert listening.stdout == "", name
+    assert control.secrets.exists()
