@@ -69,6 +69,9 @@ class ApiSettings(BaseSettings):
     body_timeout_seconds: float = Field(
         default=10, gt=0, description="Longest pause of a client that sends a body"
     )
+    header_timeout_seconds: float = Field(
+        default=10, gt=0, description="Time for a request's headers to arrive"
+    )
     max_queue: int = Field(default=512, ge=1, description="Single patients that wait for the model at most")
     max_batches: int = Field(default=4, ge=1, description="Batches and explanations that run at once")
     max_batch_queue: int = Field(default=16, ge=0, description="Batches and explanations that wait at most")

@@ -17,7 +17,13 @@ def limited(tmp_path_factory, shared_registry):
     """Room for one batch and one single patient at a time, and little patience."""
     folder = tmp_path_factory.mktemp("limited")
     with Service(
-        folder, shared_registry, max_batches=1, max_batch_queue=0, max_queue=1, body_timeout_seconds=1
+        folder,
+        shared_registry,
+        max_batches=1,
+        max_batch_queue=0,
+        max_queue=1,
+        body_timeout_seconds=1,
+        header_timeout_seconds=4,
     ) as service:
         yield service.start()
 

@@ -7,14 +7,16 @@ patients may take a body that has come and write its answer in one step (`Exchan
 
 import asyncio
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from readmission_api.errors import RefusedError
 from readmission_api.http import problems
 
-HEADER_SECONDS: Final = 10.0
+if TYPE_CHECKING:
+    from readmission_api.http.application import Application
+
 EXCHANGE: Final = "readmission.exchange"
 """The key of a request's `Exchange` in its ASGI scope; other servers give none."""
 _GRACE_SECONDS: Final = 0.5
@@ -55,6 +57,7 @@ class Exchange:
 class Connection(HttpToolsProtocol):
     """One connection of a client."""
 
+    _patience: float
     _watch: asyncio.TimerHandle | None = None
     _began: float | None = None
     _draining = False
@@ -62,8 +65,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch the headers of the first request."""
         super().connection_made(transport)
+        application = cast("Application", self.app)
+        self._patience = application.parts.settings.header_timeout_seconds
         self._began = self.loop.time()
-        self._watch = self.loop.call_later(HEADER_SECONDS, self._check_headers)
+        self._watch = self.loop.call_later(self._patience, self._check_headers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop watching."""
@@ -104,7 +109,7 @@ class Connection(HttpToolsProtocol):
     def _check_headers(self) -> None:
         if self.transport.is_closing():
             return
-        late = self._began is not None and self.loop.time() - self._began >= HEADER_SECONDS
+        late = self._began is not None and self.loop.time() - self._began >= self._patience
         if late:
             self._refuse(
                 RefusedError(
@@ -112,7 +117,7 @@ class Connection(HttpToolsProtocol):
                 )
             )
         else:
-            self._watch = self.loop.call_later(HEADER_SECONDS, self._check_headers)
+            self._watch = self.loop.call_later(self._patience, self._check_headers)
 
     def _refuse(self, refused: RefusedError) -> None:
         content = problems.body(refused, "-")
