@@ -35,6 +35,8 @@ def main() -> int:
         command = [
             *(Path(sys.executable).parent / "jupyter-lab", f"--config={HERE / 'jupyter_server_config.py'}"),
             *("--ip=127.0.0.1", f"--notebook-dir={HERE}", *sys.argv[1:]),
+            # Jupyter warns root off; here it listens on loopback alone.
+            *(["--allow-root"] if os.geteuid() == 0 else []),
         ]
         return subprocess.run(command, env=settings | os.environ, cwd=HERE, check=False).returncode
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ FORBIDDEN = {
     "a package registry's host": re.compile(
         r"pypi\.org|pythonhosted\.org|registry\.npmjs|proxy\.golang\.org|deb\.debian\.org|crates\.io"
     ),
-    "a path of one machine": re.compile(r"/root/|/home/[a-z]+/|/work/|/Users/[A-Za-z]"),
+    "a path of one machine": re.compile(r"(?<![\w^-])(/root/|/home/[a-z]+/|/work/|/Users/[A-Za-z])"),
 }
 
 
