@@ -27,7 +27,7 @@ CONTROL_IP = "10.77.0.1"
 STRANGER_IP = "10.77.0.99"
 NAT_IP = "10.0.2.15"
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified")]
-PROGRAMS = ("debootstrap", "systemd-nspawn", "ip", "ssh", "ssh-keygen", "kubectl", "git", "nft")
+PROGRAMS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh", "ssh-keygen", "kubectl", "git", "nft")
 PACKAGES = (
     "ca-certificates,dbus,iproute2,nftables,openssh-server,prometheus-node-exporter,python3,python3-apt,"
     "python3-yaml,sudo,systemd-sysv,systemd-timesyncd"
@@ -133,7 +133,7 @@ def booted(addresses: dict[str, str]) -> Iterator[Site]:
 
 def _tree() -> Path:
     """The file system that the hosts share, made once."""
-    recipe = hashlib.sha256(f"{PACKAGES} {EMPTY_PACKAGES} 2".encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(f"{PACKAGES} {EMPTY_PACKAGES} 3".encode()).hexdigest()[:12]
     tree = CACHE / f"bookworm-{recipe}"
     if tree.exists():
         return tree
@@ -147,7 +147,7 @@ def _tree() -> Path:
             "three hosts need Debian bookworm's packages, and apt has no source of them"
         )
     arguments = ["--variant=minbase", f"--include={PACKAGES}", "bookworm", str(unfinished), mirror[0]]
-    run(["debootstrap", *arguments])
+    run(["mmdebstrap", *arguments])
     for name in EMPTY_PACKAGES:
         package = unfinished / "root" / name
         (package / "DEBIAN").mkdir(parents=True)
@@ -155,7 +155,7 @@ def _tree() -> Path:
             f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: tests\nDescription: stand-in\n"
         )
         run(["dpkg-deb", "--build", str(package), f"{package}.deb"])
-        run(["chroot", str(unfinished), "dpkg", "-i", f"/root/{name}.deb"])
+        run(["chroot", str(unfinished), "dpkg", "-i", f"/{package.parent.name}/{name}.deb"])
     run(["chroot", str(unfinished), "useradd", "--create-home", "--shell", "/bin/bash", "ubuntu"])
     (unfinished / "etc/sudoers.d/ubuntu").write_text("ubuntu ALL=(ALL) NOPASSWD: ALL\n")
     # A fresh cloud image has neither a running exporter nor host keys of somebody else.
