@@ -132,7 +132,7 @@ Environment = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def environment(databases: Databases, store: minio.Store, request: pytest.FixtureRequest) -> Environment:
-    """Call it for the environment of the backup's pod; keywords change or add to it. A folder for each test."""
+    """Call it for the environment of the backup's pod; keywords change it. Each test has a prefix."""
     prefix = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower()).strip("-")
 
     def give(user: str = "backup", **changed: str) -> dict[str, str]:

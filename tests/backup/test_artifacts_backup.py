@@ -1,4 +1,4 @@
-"""The bucket of the artifacts: copied by an account that cannot write to it, restored into an empty bucket."""
+"""The bucket of the artifacts: copied by an account that cannot write to it, restored into an empty one."""
 
 import hashlib
 import io
@@ -70,7 +70,7 @@ def test_artifacts_come_back_as_they_were(artifacts, given, command, store):
 
 
 def test_a_second_backup_copies_what_is_new_and_keeps_what_the_first_needs(
-    artifacts, given, command, settings, monkeypatch
+    artifacts, given, command, settings
 ):
     assert command(given(), "artifacts").returncode == 0
     catalog = catalog_of(settings(), "artifacts")
@@ -110,7 +110,8 @@ def test_a_broken_artifact_is_refused_before_anything_is_written(artifacts, give
     assert hashes(artifacts) == {}
 
 
-def test_the_account_of_the_backups_cannot_write_to_the_artifacts(artifacts, store):
+@pytest.mark.usefixtures("artifacts")
+def test_the_account_of_the_backups_cannot_write_to_the_artifacts(store):
     account = client(store, "backup")
     with pytest.raises(S3Error, match="Access Denied"):
         account.put_object("mlflow", "planted", io.BytesIO(b"x"), 1)

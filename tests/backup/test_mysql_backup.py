@@ -25,7 +25,8 @@ def filled(databases):
         "root",
         """
         CREATE DATABASE RawData CHARACTER SET utf8mb4; CREATE DATABASE CleanData CHARACTER SET utf8mb4;
-        CREATE TABLE RawData.encounters (id INT PRIMARY KEY, race VARCHAR(20), weight DOUBLE, seen DATETIME(6));
+        CREATE TABLE RawData.encounters
+          (id INT PRIMARY KEY, race VARCHAR(20), weight DOUBLE, seen DATETIME(6));
         INSERT INTO RawData.encounters
           WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900)
           SELECT i, IF(i % 7, 'Caucasian', NULL), i / 3, '2026-11-21 01:02:03.456789' FROM n;
@@ -117,9 +118,7 @@ def test_a_dump_is_one_moment_of_both_databases(filled, environment, command):
 
 
 @pytest.mark.parametrize("harm", ["truncated", "changed", "gone"])
-def test_a_broken_backup_is_refused_before_anything_is_written(
-    harm, filled, environment, command, settings, store
-):
+def test_a_broken_backup_is_refused_before_anything_is_written(harm, filled, environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
     catalog = catalog_of(settings(), "mysql")
     (entry,) = catalog.read(catalog.names()[0]).entries
@@ -152,9 +151,7 @@ def standing_in(folder, text):
     return folder
 
 
-def test_a_backup_that_is_killed_half_way_does_not_count(
-    filled, environment, command, programs, store, tmp_path
-):
+def test_a_backup_that_is_killed_half_way_does_not_count(filled, environment, command, programs, tmp_path):
     assert command(environment(), "mysql").returncode == 0
     first = command(environment(), "list").stdout
     # It writes more than one part of an upload, then stands still.
@@ -180,6 +177,7 @@ def test_a_backup_that_is_killed_half_way_does_not_count(
     assert checksums(filled) == before
 
 
+@pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -191,7 +189,7 @@ def test_a_backup_that_is_killed_half_way_does_not_count(
     ],
 )
 def test_a_dump_that_does_not_come_to_its_end_does_not_count(
-    text, said, filled, environment, command, programs, tmp_path
+    text, said, environment, command, programs, tmp_path
 ):
     short = standing_in(tmp_path / "bin", text)
     done = command({**environment(), "PATH": f"{short}:{programs}:{os.environ['PATH']}"}, "mysql")
@@ -200,7 +198,8 @@ def test_a_dump_that_does_not_come_to_its_end_does_not_count(
     assert command(environment(), "list").stdout == ""
 
 
-def test_old_backups_go_and_the_last_good_one_stays(filled, environment, command, settings, store):
+@pytest.mark.usefixtures("filled")
+def test_old_backups_go_and_the_last_good_one_stays(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
     catalog = catalog_of(settings(), "mysql")
     (new,) = catalog.names()
@@ -222,7 +221,8 @@ def test_old_backups_go_and_the_last_good_one_stays(filled, environment, command
     assert left == {catalog.place(kept, "manifest.json"), catalog.place(kept, "dump.sql.gz")}
 
 
-def test_without_a_new_one_the_last_good_one_is_never_removed(filled, environment, command, settings):
+@pytest.mark.usefixtures("filled")
+def test_without_a_new_one_the_last_good_one_is_never_removed(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
     catalog = catalog_of(settings(), "mysql")
     (new,) = catalog.names()
@@ -253,7 +253,8 @@ def again(catalog, name, other):
         ({"READMISSION_BACKUP_MYSQL_PASSWORD": "wrong"}, "Access denied"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(changed, said, filled, environment, command):
+@pytest.mark.usefixtures("filled")
+def test_what_is_wrong_is_told_in_one_line(changed, said, environment, command):
     done = command(environment(**changed), "mysql")
     assert done.returncode == 1
     assert said in done.stderr.strip().splitlines()[-1]

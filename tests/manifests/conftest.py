@@ -1,4 +1,4 @@
-"""The clusters' objects, built once: each server as it is, with its opt-in components, and as a site deploys it."""
+"""The clusters' objects as a site deploys them, each built once: servers, and server 1 with an option."""
 
 import copy
 import shutil
@@ -49,12 +49,15 @@ SECRETS = {
         "mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
         "grafana": {"GF_SECURITY_ADMIN_PASSWORD"},
         "retrain": {"READMISSION_RETRAIN_AIRFLOW_USER", "READMISSION_RETRAIN_AIRFLOW_PASSWORD"},
-        "locust": {"LOCUST_WEB_LOGIN"},
+        "locust": {"READMISSION_LOADTEST_WEB_USER", "READMISSION_LOADTEST_WEB_PASSWORD"},
         "ui": {"READMISSION_UI_TOKEN"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
     },
 }  # fmt: skip
+IMAGES = (
+    "airflow", "api", "backup", "feed", "jupyter", "locust", "minio", "mlflow", "retrain", "ui",
+)  # fmt: skip
 ADDRESSES = {"PUBLIC_HOST": "10.20.0.1", "DATA_HOST": "10.20.0.11", "TRACKING_HOST": "10.20.0.12",
              "SERVING_HOST": "10.20.0.13"}  # fmt: skip
 
@@ -88,8 +91,8 @@ def site(folder: Path, server: str, components: tuple[str, ...] = (), **changed:
             for name, keys in SECRETS[server].items()
         ],
         "images": [
-            {"name": f"readmission/{name}", "newName": f"10.20.0.12:32000/readmission/{name}", "newTag": "0a1b2c3d"}
-            for name in ("airflow", "feed", "jupyter", "mlflow", "minio", "api", "ui", "retrain", "locust", "backup")
+            {"name": name, "newName": f"10.20.0.12:32000/{name}", "newTag": "0a1b2c3d"}
+            for name in (f"readmission/{image}" for image in IMAGES)
         ],
     }  # fmt: skip
     (here / "kustomization.yaml").write_text(yaml.safe_dump(overlay))

@@ -176,7 +176,9 @@ def reached(service, port, objects):
 def test_the_edge_opens_each_of_its_ports_with_tls(server, deployed):
     objects = deployed(server)
     data = next(one["data"] for one in of_kind(objects, "ConfigMap") if "edge.conf" in one.get("data", {}))
-    doors = dict(re.findall(r"listen (\d+) ssl;.*?proxy_pass http://([\w-]+:\d+);", data["edge.conf"], re.DOTALL))
+    doors = dict(
+        re.findall(r"listen (\d+) ssl;.*?proxy_pass http://([\w-]+:\d+);", data["edge.conf"], re.DOTALL)
+    )
     assert {int(port) for port in doors} == {
         port for port, who in NODE_PORTS[server].items() if who == "edge"
     }

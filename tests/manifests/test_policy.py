@@ -74,7 +74,7 @@ def all_on_one_node(workload, _):
     workload.pod.pop("topologySpreadConstraints", None)
 
 
-def no_flow_named(workload, objects):
+def no_flow_named(workload, _):
     workload.template["metadata"]["labels"] = {"app.kubernetes.io/name": "nobody"}
 
 
@@ -82,8 +82,14 @@ no_flow_named.runs = False
 
 # What is planted: the rule that must find it.
 PLANTED = {
-    "privilege escalation": ("pod_security", container("securityContext.allowPrivilegeEscalation", value=True)),
-    "a capability": ("pod_security", container("securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_TIME"]})),
+    "privilege escalation": (
+        "pod_security",
+        container("securityContext.allowPrivilegeEscalation", value=True),
+    ),
+    "a capability": (
+        "pod_security",
+        container("securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_TIME"]}),
+    ),
     "privileged": ("pod_security", container("securityContext.privileged", value=True)),
     "root": ("pod_security", pod("securityContext.runAsUser", 0)),
     "perhaps root": ("pod_security", pod("securityContext.runAsNonRoot", value=False)),
@@ -99,7 +105,10 @@ PLANTED = {
     "a token": ("tokens", pod("automountServiceAccountToken", value=True)),
     "the default account": ("tokens", pod("serviceAccountName", "default")),
     "a password": ("secrets", container("env", [{"name": "MYSQL_PASSWORD", "value": "hunter2"}])),
-    "a ConfigMap that is not there": ("references", container("envFrom", [{"configMapRef": {"name": "none"}}])),
+    "a ConfigMap that is not there": (
+        "references",
+        container("envFrom", [{"configMapRef": {"name": "none"}}]),
+    ),
     "no startup probe": ("probes", container("startupProbe", runs=True)),
     "no liveness probe": ("probes", container("livenessProbe", runs=True)),
     "no readiness probe": ("probes", container("readinessProbe", runs=True)),
@@ -109,7 +118,7 @@ PLANTED = {
     "a gap in an update": ("rollout", a_gap_in_an_update),
     "all on one node": ("spread", all_on_one_node),
     "no flow named": ("network", no_flow_named),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("planted", PLANTED)
@@ -148,9 +157,18 @@ AROUND = {
         "network",
         change("NetworkPolicy", "mysql", "spec", "podSelector", value={"matchLabels": {"app": "mysqld"}}),
     ),
-    "a Service for nobody": ("network", change("Service", "mysql", "spec", "selector", value={"app": "mysqld"})),
-    "volumes that die": ("volumes", change("StatefulSet", "mysql", "spec", "persistentVolumeClaimRetentionPolicy", value={})),
-    "claims that die": ("volumes", change("StorageClass", "readmission-retained", "reclaimPolicy", value="Delete")),
+    "a Service for nobody": (
+        "network",
+        change("Service", "mysql", "spec", "selector", value={"app": "mysqld"}),
+    ),
+    "volumes that die": (
+        "volumes",
+        change("StatefulSet", "mysql", "spec", "persistentVolumeClaimRetentionPolicy", value={}),
+    ),
+    "claims that die": (
+        "volumes",
+        change("StorageClass", "readmission-retained", "reclaimPolicy", value="Delete"),
+    ),
     "a Role too wide": ("roles", change("Role", "feed-schedule", "rules", 0, "verbs", value=["*"])),
     "a role without a reason": ("roles", change("Role", "feed-schedule", "metadata", "name", value="other")),
     "no time zone": ("schedules", change("CronJob", "feed-stop", "spec", "timeZone", value="")),
@@ -159,7 +177,7 @@ AROUND = {
         "secrets",
         lambda objects: of_kind(objects, "ConfigMap")[0]["data"].update(DATABASE_PASSWORD="hunter2"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("planted", AROUND)

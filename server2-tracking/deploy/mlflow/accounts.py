@@ -20,7 +20,7 @@ TRIES = int(os.environ.get("TRIES", "60"))
 # What an account may do with each experiment and each registered model; reading is the server's default.
 GRANTS = {"pipeline": "EDIT", "serving": "READ"}
 KINDS = ("experiment", "registered_model")
-GRANT = "3.0/mlflow/users/permissions/grant"
+PERMISSIONS = "3.0/mlflow/users/permissions"
 
 
 def password(name: str) -> str:
@@ -48,7 +48,11 @@ def administrator() -> requests.Session:
             if not (ACCOUNTS / "admin_previous").exists():
                 sys.exit("accounts: MLflow refuses the administrator's password, and there is none before it")
             session.auth = ("admin", password("admin_previous"))
-            changed = {"username": "admin", "password": password("admin")}
+            changed = {
+                "username": "admin",
+                "password": password("admin"),
+                "current_password": password("admin_previous"),
+            }
             call(session, "PATCH", "2.0/mlflow/users/update-password", **changed).raise_for_status()
             session.auth = ("admin", password("admin"))
             return session
@@ -68,7 +72,12 @@ def main() -> None:
             call(session, "PATCH", "2.0/mlflow/users/update-password", **wanted).raise_for_status()
         for kind in KINDS:
             grant = {"username": user, "resource_type": kind, "resource_id": "*", "permission": permission}
-            call(session, "POST", GRANT, **grant).raise_for_status()
+            answer = call(session, "POST", f"{PERMISSIONS}/grant", **grant)
+            if answer.status_code == HTTPStatus.BAD_REQUEST:
+                # It has one already, which a grant does not replace.
+                call(session, "POST", f"{PERMISSIONS}/revoke", **grant).raise_for_status()
+                answer = call(session, "POST", f"{PERMISSIONS}/grant", **grant)
+            answer.raise_for_status()
     sys.stdout.write(f"accounts: {', '.join(GRANTS)} are in place\n")
 
 

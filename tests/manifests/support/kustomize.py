@@ -1,4 +1,4 @@
-"""Builds kustomizations with the real program: kustomize on PATH, kubectl's, or the one built from its Go module."""
+"""Builds kustomizations with the real program: kustomize or kubectl on PATH, or built from its Go module."""
 
 import os
 import re

@@ -82,16 +82,24 @@ def selects(selector: Object, labels: dict[str, str]) -> bool:
 def references(workload: Workload) -> Iterator[tuple[str, str, str | None]]:
     """Yield kind, name and key of each ConfigMap, Secret and claim that the pod names; no key: all of it."""
     for container in workload.all_containers:
-        for source in container.get("envFrom", []):
-            for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
-                if field in source:
-                    yield kind, source[field]["name"], None
-        for variable in container.get("env", []):
-            origin = variable.get("valueFrom", {})
-            for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
-                if field in origin:
-                    yield kind, origin[field]["name"], origin[field]["key"]
-    for volume in workload.pod.get("volumes", []):
+        yield from _of_container(container)
+    yield from _of_volumes(workload.pod.get("volumes", []))
+
+
+def _of_container(container: Object) -> Iterator[tuple[str, str, str | None]]:
+    for source in container.get("envFrom", []):
+        for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
+            if field in source:
+                yield kind, source[field]["name"], None
+    for variable in container.get("env", []):
+        origin = variable.get("valueFrom", {})
+        for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
+            if field in origin:
+                yield kind, origin[field]["name"], origin[field]["key"]
+
+
+def _of_volumes(volumes: Sequence[Object]) -> Iterator[tuple[str, str, str | None]]:
+    for volume in volumes:
         if "configMap" in volume:
             yield "ConfigMap", volume["configMap"]["name"], None
         if "secret" in volume:

@@ -1,4 +1,4 @@
-"""What every workload has to keep. `breaches` reads built objects and returns what is broken, one line each."""
+"""What every workload has to keep: `breaches` reads built objects and returns what is broken, a line each."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,8 @@ TOKENS = {
 
 # Kubernetes: Pod Security Standards, profile "restricted".
 RESTRICTED_VOLUMES = {
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected",
+    "secret",
 }  # fmt: skip
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostAliases")
 OWN_IMAGE = re.compile(r"(?:[\w.-]+:\d+/)?readmission/[a-z]+:[\w.-]+")
@@ -72,17 +73,21 @@ def pod_security(workload: Workload, _: Sequence[Object]) -> Iterator[str]:
     if strange := set(context) & {"sysctls", "seLinuxOptions", "windowsOptions", "appArmorProfile"}:
         yield f"{', '.join(sorted(strange))} is set"
     for container in workload.all_containers:
-        own = container.get("securityContext", {})
-        if own.get("allowPrivilegeEscalation") is not False:
-            yield f"{container['name']}: allowPrivilegeEscalation is not false"
-        if own.get("capabilities", {}).get("drop") != ["ALL"] or own["capabilities"].get("add"):
-            yield f"{container['name']}: keeps capabilities"
-        if own.get("privileged") or own.get("runAsUser") == 0 or own.get("runAsNonRoot") is False:
-            yield f"{container['name']}: privileged or root"
-        if own.get("seccompProfile", {}).get("type") == "Unconfined" or "procMount" in own:
-            yield f"{container['name']}: unconfined"
-        if any("hostPort" in port for port in container.get("ports", [])):
-            yield f"{container['name']}: has a port of the host"
+        yield from container_security(container)
+
+
+def container_security(container: Object) -> Iterator[str]:
+    own = container.get("securityContext", {})
+    if own.get("allowPrivilegeEscalation") is not False:
+        yield f"{container['name']}: allowPrivilegeEscalation is not false"
+    if own.get("capabilities", {}).get("drop") != ["ALL"] or own["capabilities"].get("add"):
+        yield f"{container['name']}: keeps capabilities"
+    if own.get("privileged") or own.get("runAsUser") == 0 or own.get("runAsNonRoot") is False:
+        yield f"{container['name']}: privileged or root"
+    if own.get("seccompProfile", {}).get("type") == "Unconfined" or "procMount" in own:
+        yield f"{container['name']}: unconfined"
+    if any("hostPort" in port for port in container.get("ports", [])):
+        yield f"{container['name']}: has a port of the host"
 
 
 def read_only(workload: Workload, _: Sequence[Object]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Writes the pod of a task for Airflow to read: `task_pod.py CRONJOB FILE`.
 
-Runs before the scheduler, with its service account. The suspended CronJob holds the pod, so that kustomize's names
-(a Secret's end in a hash of its content) and images are in it.
+Runs before the scheduler, with its service account. The suspended CronJob holds the pod, so that kustomize's
+names (a Secret's ends in a hash of its content) and images are in it.
 """
 
 import json

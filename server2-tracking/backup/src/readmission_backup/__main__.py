@@ -1,4 +1,4 @@
-"""`python -m readmission_backup COMMAND`: backs up, restores, verifies, lists, and sets the object store up."""
+"""`python -m readmission_backup COMMAND`: backs up, restores, verifies, lists, sets the object store up."""
 
 import argparse
 import logging
