@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import sqlalchemy as sa
 
+from readmission_data.ahead import one_ahead
 from readmission_data.errors import ReadmissionDataError
 
 ROWS_AT_ONCE: Final = 20_000
@@ -55,8 +56,10 @@ def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> Non
     if connection.dialect.name == "mysql":
         quote = connection.dialect.identifier_preparer
         names = ", ".join(quote.quote(name) for name in columns.column_names)
-        texts = map(_as_text, columns.to_batches(ROWS_AT_ONCE))
-        _load_data(connection, table, texts, columns.num_rows, f"({names})")
+        spelled = ((_as_text(batch), len(batch)) for batch in columns.to_batches(ROWS_AT_ONCE))
+        # Rows are spelled while the server takes those before them.
+        for text, rows in one_ahead(spelled):
+            _load_data(connection, table, text, rows, f"({names})")
     else:
         _insert_many(connection, table, columns)
 
@@ -73,7 +76,7 @@ def insert_csv(connection: sa.Connection, table: sa.Table, lines: CsvLines) -> N
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     how = f"FIELDS TERMINATED BY ',' ({names}) SET {values}"
-    _load_data(connection, table, [text], len(lines.text), how)
+    _load_data(connection, table, text, len(lines.text), how)
 
 
 def content(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -143,11 +146,10 @@ def _insert_many(connection: sa.Connection, table: sa.Table, columns: pa.Table) 
             raise BulkError(f"{table.name} refused rows: {error.orig}") from error
 
 
-def _load_data(connection: sa.Connection, table: sa.Table, texts: Iterable[Any], rows: int, how: str) -> None:
+def _load_data(connection: sa.Connection, table: sa.Table, text: Any, rows: int, how: str) -> None:  # noqa: ANN401 - a buffer
     # The file has no name: nothing stays behind when this process is killed.
     with tempfile.TemporaryFile() as file:
-        for text in texts:
-            file.write(text)
+        file.write(text)
         file.flush()
         file.seek(0)
         statement = (

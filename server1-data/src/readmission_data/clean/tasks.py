@@ -5,6 +5,7 @@ counts. The same batches give the same tables, byte for byte, however often a ta
 files are written whole or not at all, and the tables are replaced all at once.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from readmission_data import bulk, databases
 from readmission_data.clean import checks, cohort, fitting, saving, selection, staging, tables
+from readmission_data.clean.encoding import Encoding, Float32Array
 from readmission_data.clean.lineage import Lineage
 from readmission_data.encounters.columns import COLUMNS, Kind
 from readmission_data.errors import ReadmissionDataError
@@ -77,13 +79,22 @@ def load(settings: DataSettings, run_id: str) -> Stage:
         batches = ledger.batches(connection)
         if not batches:
             raise NothingLoadedError("RawData holds no batch yet: run `load` first")
-        for split, table in ENCOUNTERS.items():
-            encounters = bulk.read(connection, table, names)
-            rows[split] = encounters.num_rows
-            staging.write(stage.path(_RAW, split), _with_dictionaries(encounters))
+        # A split is written while the next one comes.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            writing = []
+            for split, table in ENCOUNTERS.items():
+                encounters = bulk.read(connection, table, names)
+                rows[split] = encounters.num_rows
+                writing.append(writer.submit(_stage, stage.path(_RAW, split), encounters))
+            for written in writing:
+                written.result()
     lineage = Lineage.of(batches, settings.split_salt, settings.seed)
     staging.write_frame(stage.path(_RAW, "lineage"), lineage.to_frame())
     return stage.with_rows(rows)
+
+
+def _stage(path: Path, encounters: pa.Table) -> None:
+    staging.write(path, _with_dictionaries(encounters))
 
 
 def _with_dictionaries(encounters: pa.Table) -> pa.Table:
@@ -116,14 +127,18 @@ def select_features(settings: DataSettings, stage: Stage) -> Stage:
     checks.check_learnable(pd.Series(label), train["patient_nbr"], fitting.FOLDS)
     encoding, matrix = fitting.fit(train, settings.seed)
     patients = train["patient_nbr"].to_numpy()
-    chosen = selection.select(matrix, label, patients, encoding.names, seed=settings.seed)
+    frames, matrices = {Split.TRAIN: train}, {Split.TRAIN: matrix}
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        # All features of the other splits, while the choice leaves a core idle.
+        others = worker.submit(_encode_held_out, stage, encoding)
+        chosen = selection.select(matrix, label, patients, encoding.names, seed=settings.seed)
+        for split, (frame, features) in others.result().items():
+            frames[split], matrices[split] = frame, features
     best = chosen["name"].tolist()
     encoding, every = encoding.select(best), encoding.names
-    matrices = {Split.TRAIN: matrix[:, [every.index(name) for name in best]]}
-    for split in Split:
-        frame = train if split is Split.TRAIN else staging.read_frame(stage.path(_COHORT, split))
-        features = matrices[split] if split in matrices else encoding.transform(frame)
-        processed = pd.DataFrame(features, columns=best)
+    positions = [every.index(name) for name in best]
+    for split, frame in frames.items():
+        processed = pd.DataFrame(matrices[split][:, positions], columns=best)
         processed.insert(0, "encounter_id", frame["encounter_id"].to_numpy())
         processed.insert(1, tables.LABEL, cohort.label(frame))
         checks.check(checks.processed(encoding.features), processed, f"processed {split}")
@@ -139,6 +154,14 @@ def select_features(settings: DataSettings, stage: Stage) -> Stage:
     rows.insert(0, "position", np.arange(len(rows)))
     staging.write_frame(stage.path(_FEATURES, tables.FEATURE_ENCODING), rows)
     return stage
+
+
+def _encode_held_out(stage: Stage, encoding: Encoding) -> dict[Split, tuple[pd.DataFrame, Float32Array]]:
+    """Return validation's and test's encounters, and their features by the encoding that train gave."""
+    frames = {
+        split: staging.read_frame(stage.path(_COHORT, split)) for split in Split if split is not Split.TRAIN
+    }
+    return {split: (frame, encoding.transform(frame)) for split, frame in frames.items()}
 
 
 def save(settings: DataSettings, stage: Stage) -> Stage:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from readmission_data import bulk
+from readmission_data.ahead import one_ahead
 from readmission_data.encounters.columns import MISSING
 from readmission_data.raw import lines, tables, validation
 from readmission_data.raw.repeats import Seen
@@ -71,13 +72,10 @@ class Intake:
 
     def run(self) -> None:
         """Take rows until the train rows of one load are there and nothing else is wanted."""
-        with ThreadPoolExecutor(max_workers=1) as worker:
-            prepared = map(self._prepare, self.delivery.blocks)
-            coming = worker.submit(next, prepared, None)
-            while (block := coming.result()) is not None:
-                # The next block is made ready while the database takes this one.
-                coming = worker.submit(next, prepared, None)
-                self._take(block)
+        # A block is made ready while the database takes the one before it.
+        with closing(one_ahead(map(self._prepare, self.delivery.blocks))) as blocks:
+            for prepared in blocks:
+                self._take(prepared)
                 if self._full and not self.delivery.held_out:
                     # What follows was not looked at.
                     self._left_over = True
