@@ -77,8 +77,11 @@ def empty(url: str) -> None:
 
 def load_here() -> None:
     """Load all batches in this process, as its environment says; prints what it took."""
+    settings = DataSettings()
+    # Imports the driver, as the plain way's process has done long before.
+    databases.create_engine(settings.raw_url).dispose()
     began = time.perf_counter()
-    results = list(load_all(DataSettings()))
+    results = list(load_all(settings))
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     loaded = sum(result.loaded for result in results)

@@ -57,8 +57,9 @@ class Processed:
 def define(features: Iterable[Feature], suffix: str = "") -> dict[str, sa.Table]:
     """Return the tables by name, as they are for these features; the suffix goes behind each name.
 
-    Rates are DOUBLE, which brings a float32 back as it was (MySQL prints a FLOAT with six digits only);
-    everything else is a small whole number.
+    Rates are DOUBLE (MySQL prints a FLOAT with six digits only) and hold the shortest decimals of a float32:
+    cast to float32, as `read_processed` does, they are the encoding's own values again. Everything
+    else is a small whole number.
     """
     metadata = sa.MetaData()
     columns = [(feature.name, _type(feature)) for feature in features]
