@@ -1,8 +1,8 @@
 """The whole life of the model on this machine: `make demo`.
 
-Starts MLflow, Airflow, the API and the pages on loopback, with SQLite and local files under `.demo/`, in a
-folder for each data set;
-lets the three DAGs bring the data set from CSV to a registered model; sends one patient; prints one table.
+Starts MLflow, Airflow, the API, the pages and what watches them on loopback, with SQLite and local files
+under `.demo/`, in a folder for each data set; lets the three DAGs bring the data set from CSV to a registered
+model; sends one patient; prints one table.
 A second run reuses what is there. `--once` stops everything after the table.
 """
 
@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 import airflow_here
+from monitoring import PORTS, STATSD_UDP, Monitoring
 from processes import DemoError, Processes, answers, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,8 +80,9 @@ class Demo:
         self.state.mkdir(exist_ok=True)
         self.ports = {
             name: free_port(port)
-            for name, port in {"airflow": 8080, "mlflow": 5000, "api": 8000, "ui": 8501}.items()
+            for name, port in {"airflow": 8080, "mlflow": 5000, "api": 8000, "ui": 8501, **PORTS}.items()
         }
+        self.ports["statsd_udp"] = free_port(STATSD_UDP, socket.SOCK_DGRAM)
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
         self.data_env |= {
             "READMISSION_RAW_URL": f"sqlite:///{self.state / 'raw.db'}",
@@ -90,6 +93,7 @@ class Demo:
             "READMISSION_TRACKING_URI": self.urls["mlflow"],
             "READMISSION_GIT_COMMIT": _git_commit(),
         }
+        self.monitoring = Monitoring(ROOT, self.state, self.ports, processes)
 
     def run(self, *, once: bool) -> None:
         """Run every stage, then wait for Ctrl-C unless `once`."""
@@ -97,6 +101,10 @@ class Demo:
         self.say(f"state in {self.state}, logs in {self.processes.logs}")
         if self.dataset["synthetic"]:
             CONSOLE.print(SYNTHETIC_BANNER)
+        self.monitoring.find()
+        if self.monitoring.missing:
+            self.say(f"not on this machine, so without: {', '.join(self.monitoring.missing)}")
+        self.monitoring.start_statsd()
         self.start_mlflow()
         self.run_dags()
         self.start_serving()
@@ -147,7 +155,7 @@ class Demo:
         airflow_here.start(
             self.processes,
             python("data").parent / "airflow",
-            {**env, **self.data_env},
+            {**env, **self.monitoring.airflow_settings(), **self.data_env},
             self.ports["airflow"],
             ROOT,
         )
@@ -193,12 +201,12 @@ class Demo:
         return f"{running[-1]} runs" if running else ""
 
     def start_serving(self) -> None:
-        """Start the API and the pages, and wait until both are ready."""
+        """Start the API, the pages and what watches, and wait until all are ready."""
         api_env = {
             "READMISSION_API_HOST": "127.0.0.1",
             "READMISSION_API_PORT": str(self.ports["api"]),
             "READMISSION_API_TRACKING_URI": self.urls["mlflow"],
-            "READMISSION_API_self.state_DIR": str(self.state / "serving"),
+            "READMISSION_API_STATE_DIR": str(self.state / "serving"),
             "READMISSION_API_PREDICTION_LOG_URL": f"sqlite:///{self.state / 'predictions.db'}",
         }
         ui_env = {
@@ -207,9 +215,13 @@ class Demo:
             "READMISSION_UI_API_URL": self.urls["api"],
         }
         self.processes.start("api", [python("api"), "-m", "readmission_api"], api_env, ROOT)
+        self.monitoring.start(python("retrain"))
+        if self.monitoring.runs("prometheus"):
+            ui_env["READMISSION_UI_PROMETHEUS_URL"] = self.urls["prometheus"]
         self.processes.start("ui", [python("ui"), "-m", "readmission_ui"], ui_env, ROOT)
         self.processes.wait_until(lambda: answers(f"{self.urls['api']}/health/ready"), "the API")
         self.processes.wait_until(lambda: answers(f"{self.urls['ui']}/_stcore/health"), "the pages")
+        self.monitoring.wait()
         self.say(f"the API answers at {self.urls['api']}, the pages at {self.urls['ui']}")
 
     def predict(self) -> tuple[dict[str, Any], str]:
@@ -248,8 +260,12 @@ class Demo:
             ("mlflow", "MLflow"),
             ("api", "API"),
             ("ui", "pages"),
+            ("prometheus", "Prometheus"),
+            ("alertmanager", "Alertmanager"),
+            ("retrain", "retraining webhook"),
         ):
-            table.add_row(what, self.urls[name])
+            if name in self.processes.running or name == "airflow":
+                table.add_row(what, self.urls[name])
         table.add_row("took", f"{time.monotonic() - self.began:.0f} s")
         CONSOLE.print(table)
         if model["dataset"] == "synthetic":

@@ -18,10 +18,10 @@ class DemoError(Exception):
     """Something stopped the demo; one line that a person can act on."""
 
 
-def free_port(preferred: int) -> int:
-    """Return `preferred`, or any free loopback port where another process holds it."""
+def free_port(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """Return `preferred`, or any free loopback port of TCP or UDP where another process holds it."""
     for port in (preferred, 0):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -37,12 +37,25 @@ class Processes:
 
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    passing: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
-        """Start `command` in a session of its own, so that Ctrl-C reaches the demo alone."""
+        """Start `command`, which is to run as long as the demo."""
+        self.running[name] = self._begin(name, command, env, cwd)
+
+    def start_passing(
+        self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path
+    ) -> None:
+        """Start `command`, which may end, well or not, before the demo does."""
+        self.passing.append(self._begin(name, command, env, cwd))
+
+    def _begin(
+        self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path
+    ) -> subprocess.Popen[bytes]:
+        # In a session of its own, so that Ctrl-C reaches the demo alone.
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
+            return subprocess.Popen(
                 [str(part) for part in command],
                 env={**os.environ, **env},
                 cwd=cwd,
@@ -75,6 +88,11 @@ class Processes:
 
     def stop(self) -> None:
         """Stop all, the last started first; what does not end within 15 seconds is killed."""
+        for passing in self.passing:
+            with suppress(ProcessLookupError):
+                os.killpg(passing.pid, signal.SIGKILL)
+            passing.wait()
+        self.passing.clear()
         started = [psutil.Process(process.pid) for process in reversed(self.running.values())]
         # Airflow's workers leave their parent's process group: they are found by their parents.
         everything = [*started, *(child for process in started for child in _children(process))]

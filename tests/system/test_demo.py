@@ -54,6 +54,9 @@ def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
     assert 0.65 < float(cell(first, "test ROC AUC").split()[0]) < 0.72
     assert re.search(r"^│\s*prediction, .*│\s*risk \d+\.\d%, class [01] at threshold", first, re.MULTILINE)
     assert "SYNTHETIC" not in first
+    what_watches_knows_the_demo(first, tmp_path)
+    # The API's verified copy of the model is a part of the state, so that two demos never share one.
+    assert list(tmp_path.glob("*/serving/**/input_schema.json"))
     assert not still_running(tmp_path)
 
     second = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
@@ -97,6 +100,22 @@ def test_without_any_data_set_it_says_so_loudly(tmp_path):
     assert cell(output, "raw rows").startswith("20,000 in")
     schema = next(state.rglob("input_schema.json"))
     assert json.loads(schema.read_text())["dataset"]["synthetic"] is True
+
+
+def what_watches_knows_the_demo(output: str, state: Path) -> None:
+    """What this machine has is started and finds the demo at its ports; what it has not is named."""
+    assert cell(output, "retraining webhook").startswith("http://127.0.0.1:")
+    [without] = re.findall(r"not on this machine, so without: (.*)", output) or [""]
+    for program, name in {"prometheus": "Prometheus", "alertmanager": "Alertmanager"}.items():
+        if shutil.which(program) or shutil.which(f"prometheus-{program}"):
+            assert cell(output, name).startswith("http://127.0.0.1:")
+        else:
+            assert program in without
+    for job, name in {"readmission-api": "API", "retrain": "retraining webhook"}.items():
+        [targets] = state.glob(f"*/monitoring/targets/{job}.yml")
+        assert json.loads(targets.read_text()) == [{"targets": [cell(output, name).removeprefix("http://")]}]
+    [alerts] = state.glob("*/monitoring/alertmanager.yml")
+    assert f"{cell(output, 'retraining webhook')}/alerts" in alerts.read_text()
 
 
 def still_running(state: Path) -> list[str]:
