@@ -157,15 +157,16 @@ def _load_data(connection: sa.Connection, table: sa.Table, text: Any, rows: int,
             f"INTO TABLE {connection.dialect.identifier_preparer.format_table(table)} "
             f"CHARACTER SET utf8mb4 {how}"
         )
-        loaded = connection.exec_driver_sql(statement).rowcount
-    warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").first()
-    if warning is not None:
+        result = connection.exec_driver_sql(statement)
+    # The answer tells how many warnings there are; only what they say has to be asked for.
+    if result.context.cursor.warning_count:
+        warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").one()
         # The message repeats the value; the column's name and the row are enough.
         place = re.search(r"column '(\w+)' at row (\d+)|for key '([\w.]+)'", str(warning.Message))
         where = f" ({place.group()})" if place else ""
         raise BulkError(f"{table.name} refused rows: MySQL's warning {warning.Code}{where}")
-    if loaded != rows:
-        raise BulkError(f"{table.name} took {loaded} of {rows} rows")
+    if result.rowcount != rows:
+        raise BulkError(f"{table.name} took {result.rowcount} of {rows} rows")
 
 
 def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no types
