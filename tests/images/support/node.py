@@ -147,8 +147,10 @@ class Node:
     def _data(self, kind: str, name: str, *, optional: bool = False) -> dict[str, str]:
         for one in of_kind(self.objects, kind):
             if one["metadata"]["name"] == name:
-                coded = {key: base64.b64decode(value).decode() for key, value in one.get("data", {}).items()}
-                return coded if kind == "Secret" else dict(one.get("data", {}))
+                data = dict(one.get("data", {}))
+                if kind == "Secret":
+                    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+                return data
         assert optional, f"no {kind} {plain(name)}"
         return {}
 

@@ -123,7 +123,7 @@ class Site:
             database = f"mysql+pymysql://mlflow:{word['mlflow']}@mysql:3306"
             login = (
                 "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
-                f"database_uri = {database}/mlflow_auth\n"
+                "database_uri = sqlite:////var/lib/mlflow/basic_auth.db\n"
                 f"admin_username = admin\nadmin_password = {word['ml_admin']}\n"
                 "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
             )
