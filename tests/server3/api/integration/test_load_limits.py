@@ -1,6 +1,7 @@
 """More work than the server can take, and clients that are slow."""
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -45,16 +46,19 @@ def test_single_patients_past_the_queue_are_shed(limited, patient):
         b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
         % (len(body), body)
     )
+    connections = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(30)]
+    for connection in connections:
+        connection.sendall(request)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    # The server is held until all have asked, so that it finds them in one turn.
+    limited.process.send_signal(signal.SIGSTOP)
+    for connection in connections:
+        connection.sendall(request)
+    limited.process.send_signal(signal.SIGCONT)
     statuses = []
-    for _ in range(20):
-        connections = [socket.create_connection(("127.0.0.1", limited.port)) for _ in range(30)]
-        for connection in connections:
-            connection.sendall(request)
-        for connection in connections:
-            statuses.append(int(connection.recv(65_536).split()[1]))
-            connection.close()
-        if 503 in statuses:
-            break
+    for connection in connections:
+        statuses.append(int(connection.recv(65_536).split()[1]))
+        connection.close()
     assert set(statuses) == {200, 503}
     assert limited.metric("requests_shed_total", route="/predict") == statuses.count(503)
     assert limited.http.post("/predict", json=patient).status_code == 200
