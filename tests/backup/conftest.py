@@ -21,7 +21,9 @@ from readmission_backup.settings import BackupSettings, StoreSettings
 from support import mysql
 
 CHECKOUT = Path(__file__).parents[2]
-USERS = CHECKOUT / "server1-data" / "deploy" / "mysql" / "users.sh"
+USERS = {
+    server: CHECKOUT / server / "deploy/mysql/users.sh" for server in ("server1-data", "server2-tracking")
+}
 NAMES = ("raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter")
 ROOT = "RootPassword0123456789"
 KEYS = {
@@ -55,6 +57,7 @@ class Databases:
     )
     root: str = ROOT
     previous: str = ""
+    script: Path = USERS["server1-data"]
 
     def make_users(self) -> "subprocess.CompletedProcess[str]":
         """Run the script of the Job mysql-users, as the pod runs it."""
@@ -66,7 +69,7 @@ class Databases:
             for name, value in values.items():
                 (self.folder / kind / name).write_text(value)
         return subprocess.run(
-            ["bash", USERS],
+            ["bash", self.script],
             env={
                 **os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}",
                 "ROOT": str(self.folder / "root"), "USERS": str(self.folder / "users"),

@@ -1,6 +1,10 @@
 """The Job mysql-users on a real server: users, rights, and new passwords."""
 
+from dataclasses import replace
+
 import pytest
+
+from backup.conftest import USERS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,3 +87,16 @@ def test_a_password_cannot_become_sql(databases):
     assert done.returncode == 1
     assert "users/clean: at least 16 of" in done.stderr
     assert "RawData" in databases.query("root", "SHOW DATABASES")
+
+
+def test_server_2_has_users_of_its_own(databases, tmp_path):
+    names = ("backup", "exporter")
+    passwords = {name: databases.passwords[name] for name in names} | {"mlflow": "mlflowPassword0123"}
+    other = replace(databases, script=USERS["server2-tracking"], folder=tmp_path, passwords=passwords)
+    for _ in range(2):
+        done = other.make_users()
+        assert done.returncode == 0, done.stderr
+    other.query("mlflow", "CREATE TABLE mlflow.t (a INT); CREATE TABLE mlflow_auth.t (a INT)")
+    assert "denied" in refused(other, "mlflow", "CREATE TABLE RawData.t (a INT)")
+    assert other.query("backup", "SELECT COUNT(*) FROM mlflow.t").strip() == "0"
+    other.query("root", "DROP DATABASE mlflow; DROP DATABASE mlflow_auth; DROP USER mlflow")

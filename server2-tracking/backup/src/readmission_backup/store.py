@@ -31,7 +31,7 @@ def http(ca_file: Path | None) -> urllib3.PoolManager:
     return urllib3.PoolManager(
         ssl_context=context,
         timeout=urllib3.Timeout(connect=10, read=120),
-        retries=urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=[500, 502, 503, 504]),
+        retries=urllib3.Retry(total=3, backoff_factor=0.4, status_forcelist=[500, 502, 503, 504]),
     )
 
 
