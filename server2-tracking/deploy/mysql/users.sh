@@ -55,18 +55,14 @@ user() {
 grants() {
   cat <<'SQL'
 CREATE DATABASE IF NOT EXISTS mlflow CHARACTER SET utf8mb4;
--- Who may log in; apart, because its migrations count their own versions.
-CREATE DATABASE IF NOT EXISTS mlflow_auth CHARACTER SET utf8mb4;
 SQL
   user mlflow
   user backup
   user exporter "NONE WITH MAX_USER_CONNECTIONS 3"
   cat <<'SQL'
 GRANT ALL ON mlflow.* TO 'mlflow'@'%';
-GRANT ALL ON mlflow_auth.* TO 'mlflow'@'%';
 GRANT SHOW_ROUTINE ON *.* TO 'backup'@'%';
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON mlflow.* TO 'backup'@'%';
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON mlflow_auth.* TO 'backup'@'%';
 GRANT PROCESS, REPLICATION CLIENT ON *.* TO 'exporter'@'%';
 GRANT SELECT ON performance_schema.* TO 'exporter'@'%';
 SQL
