@@ -64,6 +64,10 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
+	@echo "ansible-lint"; cd ansible && PATH=$(CURDIR)/.venvs/control/bin:$$PATH ansible-lint --offline --quiet
+	@echo "detect-secrets"; git ls-files -z | xargs -0 .venvs/control/bin/detect-secrets-hook \
+	  --disable-plugin KeywordDetector --exclude-files '(^tests/|requirements[^/]*[.]txt$$|^[.]ci/.*[.]txt$$)' \
+	  --exclude-secrets '^([0-9a-f]{32,64}|password|PASSWORD|secret)$$'
 	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
 	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
 	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
@@ -76,7 +80,7 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-images test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests test-loadtest
+SUITES := test-images test-hosts test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests test-loadtest
 
 .PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
@@ -112,6 +116,9 @@ test-manifests: .venvs/control.dev
 
 test-system: .venvs/data.dev
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
+
+test-hosts: .venvs/control.dev
+	@echo "test: three hosts"; .venvs/control/bin/pytest tests/hosts
 
 BENCH := .cache/bench
 

@@ -69,7 +69,7 @@ class Control:
             "release_ref": self.release,
             "image_build_script": "/usr/local/lib/build.py",
             "verify_retries": 3,
-            "verify_delay": 1,
+            "verify_delay": 5,
         }
         command = ["ip", "netns", "exec", machines.CONTROL, PROGRAMS / "ansible-playbook"]
         command += ["-i", self.inventory, "--private-key", self.site.key, f"playbooks/{playbook}.yml"]

@@ -147,7 +147,7 @@ def _tree() -> Path:
             "three hosts need Debian bookworm's packages, and apt has no source of them"
         )
     arguments = ["--variant=minbase", f"--include={PACKAGES}", "bookworm", str(unfinished), mirror[0]]
-    run(["mmdebstrap", *arguments])
+    run(["mmdebstrap", "--quiet", *arguments])
     for name in EMPTY_PACKAGES:
         package = unfinished / "root" / name
         (package / "DEBIAN").mkdir(parents=True)
