@@ -122,7 +122,7 @@ class Site:
         if server == "server2-tracking":
             database = f"mysql+pymysql://mlflow:{word['mlflow']}@mysql:3306"
             login = (
-                "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+                "[mlflow]\ndefault_permission = READ\n"
                 "database_uri = sqlite:////var/lib/mlflow/basic_auth.db\n"
                 f"admin_username = admin\nadmin_password = {word['ml_admin']}\n"
                 "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
