@@ -84,3 +84,20 @@ def test_minio_tells_its_licence_and_source(docker, images):
     )
     assert "GNU AFFERO GENERAL PUBLIC LICENSE" in said
     assert "Source: github.com/minio/minio v0.0.0-" in said
+
+
+@pytest.mark.parametrize("name", ["airflow", "jupyter"])
+def test_the_libraries_of_the_models_load(docker, images, name):
+    load = "import lightgbm, sklearn, onnxruntime, pyarrow"
+    command = (
+        "run",
+        "--rm",
+        "--read-only",
+        "--tmpfs=/tmp",
+        "--cap-drop=ALL",
+        images[name],
+        "python",
+        "-c",
+        load,
+    )
+    docker.run(*command)
