@@ -223,6 +223,18 @@ def test_old_backups_go_and_the_last_good_one_stays(environment, command, settin
 
 
 @pytest.mark.usefixtures("filled")
+def test_a_name_that_is_not_there_means_the_next_one_after_it(environment, command, settings):
+    assert command(environment(), "mysql").returncode == 0
+    catalog = catalog_of(settings(), "mysql")
+    (new,) = catalog.names()
+    again(catalog, new, "20200102T010000Z")
+    assert catalog.find("20200101T010000Z").name == "20200102T010000Z"
+    assert catalog.find("20200103T010000Z").name == new
+    later = command(environment("root", RESTORE_FROM="20990101T010000Z"), "restore")
+    assert (later.returncode, "no backup 20990101T010000Z" in later.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("filled")
 def test_without_a_new_one_the_last_good_one_is_never_removed(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
     catalog = catalog_of(settings(), "mysql")
