@@ -54,7 +54,7 @@ def test_drawn_patients_are_answered(api):
 def test_a_hospital_asks_for_all_three_kinds_of_answer(api, tmp_path):
     done = locust(
         *("--locustfile", PACKAGE / "locustfile.py", "--host", api.url),
-        *("--users", "8", "--spawn-rate", "8", "--run-time", "4s", "--csv", "found", "--html", "found.html"),
+        *("--users", "8", "--spawn-rate", "8", "--run-time", "8s", "--csv", "found", "--html", "found.html"),
         folder=tmp_path,
         **QUICK,
     )
@@ -82,7 +82,7 @@ def test_a_master_divides_the_users_between_workers(api, tmp_path):
         done = locust(
             *common,
             *("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port),
-            *("--expect-workers", "2", "--users", "8", "--spawn-rate", "8", "--run-time", "4s"),
+            *("--expect-workers", "2", "--users", "8", "--spawn-rate", "8", "--run-time", "8s"),
             *("--csv", "found"),
             folder=tmp_path,
             **QUICK,
