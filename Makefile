@@ -64,7 +64,7 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
-	@echo "ansible-lint"; cd ansible && PATH=$(CURDIR)/.venvs/control/bin:$$PATH ansible-lint --offline --quiet
+	@echo "ansible-lint"; cd ansible && PATH=$(CURDIR)/.venvs/control/bin:$$PATH ansible-lint --offline -q
 	@echo "detect-secrets"; git ls-files -z | xargs -0 .venvs/control/bin/detect-secrets-hook \
 	  --disable-plugin KeywordDetector --exclude-files '(^tests/|requirements[^/]*[.]txt$$|^[.]ci/.*[.]txt$$)' \
 	  --exclude-secrets '^([0-9a-f]{32,64}|password|PASSWORD|secret)$$'
