@@ -262,7 +262,7 @@ def test_no_secret_shows_in_output_or_journal(site, control):
 
 
 def test_the_kept_file_is_encrypted_and_every_secret_its_own(control):
-    assert control.secrets.read_text().startswith("$ANSIBLE_VAULT;1.1;AES256")
+    assert control.secrets.read_text().startswith("$ANSIBLE_VAULT;")
     assert control.secrets.stat().st_mode & 0o777 == control.key.stat().st_mode & 0o777 == 0o600
     kept = control.kept()
     passwords = [value for value in kept.values() if isinstance(value, str)]
