@@ -80,9 +80,10 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 
 # Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
 JOBS ?= 2
-SUITES := test-images test-hosts test-server1 test-api test-system test-ui test-retrain test-notebooks test-backup test-manifests test-loadtest
+SUITES := test-server1 test-system test-api test-backup test-ui test-notebooks test-retrain test-loadtest test-manifests
 
-.PHONY: $(SUITES)
+# The suites of images and hosts boot a container engine and three machines: by themselves, as `make test-images`.
+.PHONY: $(SUITES) test-images test-hosts
 test: $(DEV) ## All tests, with the real servers they need
 	@.ci/system-parts
 	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(SUITES)
