@@ -86,7 +86,7 @@ SUITES := test-server1 test-system test-api test-backup test-ui test-notebooks t
 .PHONY: $(SUITES) test-images test-hosts
 test: $(DEV) ## All tests, with the real servers they need
 	@.ci/system-parts
-	@$(MAKE) --jobs=$(JOBS) --output-sync=target $(SUITES)
+	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
 
 test-server1: .venvs/data.dev
 	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1 --ignore=tests/server1/notebooks
