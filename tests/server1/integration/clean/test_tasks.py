@@ -153,20 +153,23 @@ def test_readers_never_see_tables_of_two_saves(loaded):
     stages.append(tasks.preprocess(loaded, "two"))
     rows = {(1,): stages[0].train_rows, (1, 2): stages[1].train_rows}
     done = threading.Event()
+    seen = set()
 
     def keep_reading():
-        seen = []
         while not done.is_set():
             processed = read(loaded)
             assert len(processed.train) == rows[processed.lineage.batches]
             assert list(processed.train.columns[2:]) == list(processed.encoding.names)
-            seen.append(processed.lineage.batches)
-        return seen
+            seen.add(processed.lineage.batches)
 
     with ThreadPoolExecutor(2) as threads:
         readers = [threads.submit(keep_reading) for _ in range(2)]
-        for turn in range(8):
+        # At least eight times, and until the readers came upon both: a busy machine lets them read seldom.
+        for turn in range(200):
             tasks.save(loaded, stages[turn % 2])
+            if turn >= 7 and (seen == set(rows) or any(reader.done() for reader in readers)):
+                break
         done.set()
-        seen = [batches for reader in readers for batches in reader.result(timeout=60)]
-    assert set(seen) == set(rows)
+        for reader in readers:
+            reader.result(timeout=60)
+    assert seen == set(rows)
