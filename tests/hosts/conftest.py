@@ -66,11 +66,13 @@ class Control:
         settings = {
             "secrets_file": self.secrets,
             "secrets_key_file": self.key,
-            "release_ref": self.release,
             "image_build_script": "/usr/local/lib/build.py",
             "verify_retries": 3,
             "verify_delay": 5,
         }
+        # A rollback finds the release itself.
+        if playbook != "rollback":
+            settings["release_ref"] = self.release
         command = ["ip", "netns", "exec", machines.CONTROL, PROGRAMS / "ansible-playbook"]
         command += ["-i", self.inventory, "--private-key", self.site.key, f"playbooks/{playbook}.yml"]
         for name, value in settings.items():

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manifests.support import kustomize
+
 CACHE = Path(__file__).parents[2] / ".cache" / "hosts"
 STAND_INS = Path(__file__).parent / "stand_ins"
 PREFIX = "readmission"
@@ -27,7 +29,7 @@ CONTROL_IP = "10.77.0.1"
 STRANGER_IP = "10.77.0.99"
 NAT_IP = "10.0.2.15"
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified")]
-PROGRAMS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh", "ssh-keygen", "kubectl", "git", "nft")
+PROGRAMS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh", "ssh-keygen", "git", "nft")
 PACKAGES = (
     "ca-certificates,dbus,iproute2,nftables,openssh-server,prometheus-node-exporter,python3,python3-apt,"
     "python3-yaml,sudo,systemd-sysv,systemd-timesyncd"
@@ -237,7 +239,12 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
         for group in groups:
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
-    kubectl = shutil.which("kubectl")
+    builder, word = kustomize.program()
+    builder = shutil.which(builder)
+    inside_host = f"/usr/local/bin/{Path(builder).name}"
+    wrapper = host.root / "usr/local/bin/kustomize-build"
+    wrapper.write_text(f'#!/bin/sh\nexec {inside_host} {word} "$@"\n')
+    wrapper.chmod(0o755)
     command = [
         "systemd-nspawn",
         "--quiet",
@@ -257,7 +264,7 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
     log = (folder / host.name / "console").open("wb")
     stack.callback(log.close)
     machine = subprocess.Popen(
-        [*command, f"--bind-ro={kubectl}:/usr/bin/kubectl", "-b"],
+        [*command, f"--bind-ro={builder}:{inside_host}", "-b"],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

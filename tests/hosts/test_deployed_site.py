@@ -10,7 +10,8 @@ import yaml
 
 from hosts import machines
 
-pytestmark = pytest.mark.usefixtures("deployed")
+# The first test waits for three plays over all hosts.
+pytestmark = [pytest.mark.usefixtures("deployed"), pytest.mark.timeout(2400)]
 
 GROUPS = {"server1-data": "data", "server2-tracking": "tracking", "server3-serving": "serving"}
 REGISTRY = "10.77.0.12:32000"
@@ -153,7 +154,7 @@ asyncio.run(every())
 
 def test_the_firewall_lets_in_the_named_ports_from_the_named_nodes(site):
     for name in GROUPS:
-        site.ssh(name, f"systemd-run --quiet --collect python3 -m http.server {UNNAMED}")
+        site.ssh(name, f"systemd-run --quiet --collect --unit=unnamed python3 -m http.server {UNNAMED}")
     targets = {
         f"{site.hosts[name].ip}:{port}": (name, port) for name, ports in OPEN.items() for port in ports
     }
@@ -180,6 +181,8 @@ def test_the_firewall_lets_in_the_named_ports_from_the_named_nodes(site):
         for source, trial in trials.items()
         for target in trial.communicate()[0].split()
     }
+    for name in GROUPS:
+        site.ssh(name, "systemctl stop unnamed")
     assert reached == {
         (source, name, port)
         for name, ports in OPEN.items()

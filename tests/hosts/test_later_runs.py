@@ -1,14 +1,15 @@
 """What is done to a site later: rotate, move, grow, back up, upgrade, reset. The tests run in this order."""
 
 import re
-import subprocess
+from pathlib import Path
 
 import pytest
 
 from hosts import machines
 
-pytestmark = pytest.mark.usefixtures("deployed")
+pytestmark = [pytest.mark.usefixtures("deployed"), pytest.mark.timeout(2400)]
 
+CHECKOUT = Path(__file__).parents[2]
 OVERLAY = "/etc/readmission/deploy/site"
 APPLIED = "/etc/readmission/deploy/applied"
 DATA, TRACKING, SERVING, WORKER = "server1-data", "server2-tracking", "server3-serving", "server1-worker"
@@ -161,6 +162,52 @@ def test_backup_and_restore_run_as_jobs(control, site):
     )
 
 
+def deployed_tags(site):
+    return {
+        name: set(
+            re.findall(
+                r"/readmission/[\w-]+:(\w+)",
+                (site.hosts[name].root / "var/lib/stand-in/applied.yaml").read_text(),
+            )
+        )
+        for name in (DATA, TRACKING, SERVING)
+    }
+
+
+def test_a_rollback_returns_to_the_release_or_the_model_before(control, site):
+    first = control.release
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
+    made = [
+        "git",
+        *identity,
+        "commit-tree",
+        f"{first}^{{tree}}",
+        "-m",
+        "The same files, as a release of their own",
+    ]
+    control.release = machines.run(made, cwd=CHECKOUT).stdout.strip()
+    # The firewalls too: they still have the address that a node was moved to.
+    control.play("site", "--tags", "firewall,deploy")
+    assert deployed_tags(site) == {name: {control.release[:12]} for name in (DATA, TRACKING, SERVING)}
+    control.play("rollback", "--tags", "release")
+    assert deployed_tags(site) == {name: {first[:12]} for name in (DATA, TRACKING, SERVING)}
+    control.release = first
+
+    assert not any("rollback" in call for call in site.calls(DATA))
+    control.play("rollback", "--tags", "model")
+    scheduler = "microk8s kubectl -n readmission-data exec deployment/airflow-scheduler"
+    assert site.calls(DATA)[-1] == f"{scheduler} -- python -m readmission_data rollback"
+
+
+def test_verify_alone_tells_which_page_does_not_answer(control, site):
+    assert not any(control.play("verify").changed.values())
+    site.ssh(SERVING, "systemctl stop stand-in-pages")
+    quick = ("-e", "verify_retries=1", "-e", "verify_delay=1")
+    failed = control.play("verify", *quick, fails=True)
+    assert {host for host, counts in failed.recap.items() if counts["failed"]} == {DATA, SERVING}
+    assert "https://10.77.0.13:30090/-/healthy" in failed.output
+
+
 def test_reset_has_to_be_meant(control, changed_files):
     control.play("reset", fails=True)
     assert not any(changed_files().values())
@@ -184,11 +231,6 @@ def test_reset_leaves_nothing_behind(deployed, control, site, snapshot, fleeting
     for name, host in site.hosts.items():
         tables = machines.inside(host.namespace, ["nft", "list", "tables"]).stdout
         assert tables.strip() == "", name
-        listening = subprocess.run(
-            ["ip", "netns", "exec", host.namespace, "ss", "-Hltn", "sport = :9100"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert listening.stdout == "", name
+        listening = machines.inside(host.namespace, ["ss", "-Hltn"]).stdout.splitlines()
+        assert {line.split()[3].rpartition(":")[2] for line in listening} == {"22"}, name
     assert control.secrets.exists()

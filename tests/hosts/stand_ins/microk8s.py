@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for MicroK8s: builds with the real kubectl, keeps what was applied, and notes each call.
+"""Stands in for MicroK8s: builds with the real kustomize, keeps what was applied, and notes each call.
 
 Objects are kept by kind and name with a hash, so that "created", "configured" and "unchanged" are true. The
 node ports of the applied Services are opened with the applied certificate (pages.py).
@@ -38,9 +38,7 @@ def resource(item: dict) -> str:
 
 
 def apply(state: dict, folder: str) -> None:
-    text = subprocess.run(
-        ["kubectl", "kustomize", folder], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    text = subprocess.run(["kustomize-build", folder], check=True, stdout=subprocess.PIPE, text=True).stdout
     items = [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
     for item in items:
         digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
@@ -88,7 +86,7 @@ def kubectl(state: dict, words: list[str]) -> None:
     if words[:1] == ["-n"]:
         words = words[2:]
     if words[0] == "kustomize":
-        subprocess.run(["kubectl", *words], check=True)
+        subprocess.run(["kustomize-build", *words[1:]], check=True)
     elif words[:2] == ["apply", "-k"]:
         apply(state, words[2])
     elif words[:2] == ["apply", "-f"]:

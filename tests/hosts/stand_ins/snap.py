@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -59,6 +60,7 @@ def main() -> int:
     elif command == ["restart", "microk8s.daemon-kubelite"] and state:
         pass
     elif command == ["remove", "--purge", "microk8s"] and state:
+        subprocess.run(["systemctl", "stop", "stand-in-pages"], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(SNAP)
         STATE.unlink()
         (HOME / "microk8s.json").unlink(missing_ok=True)
