@@ -80,7 +80,10 @@ def nodes(docker, images, real_dataset, tmp_path_factory):
             done.result()
     data.start("airflow-scheduler")
     start_serving()
+    serving.wait_until_healthy("api")
     nodes["site"] = site
+    # Before there is a model: the tests look at it after.
+    nodes["without_model"] = serving.execute("api", "python", "-c", READY)
     return nodes
 
 
@@ -122,7 +125,7 @@ def airflow(data, site, tmp_path_factory):
 def model(airflow, data):
     """What the API of server 3 needs: the three DAGs of server 1 ran, and a model is registered."""
     dags = {"load_raw_data", "preprocess_incremental", "train_and_register"}
-    wait(lambda: dags <= {dag["dag_id"] for dag in get(airflow, "dags")["dags"]}, "the DAGs", 240)
+    wait(lambda: dags <= {dag["dag_id"] for dag in get(airflow, "dags")["dags"]}, "the DAGs", 600)
     for dag in sorted(dags, reverse=True):
         airflow.patch(f"/api/v2/dags/{dag}", params={"update_mask": "is_paused"}, json={"is_paused": False})
     started = airflow.post(
@@ -143,7 +146,7 @@ def model(airflow, data):
         runs = get(airflow, "dags/train_and_register/dagRuns")["dag_runs"]
         return any(run["state"] == "success" for run in runs)
 
-    wait(trained, "the training", 600)
+    wait(trained, "the training", 1200)
 
 
 def test_every_container_is_healthy_by_its_own_command(data, tracking, serving):
@@ -152,6 +155,12 @@ def test_every_container_is_healthy_by_its_own_command(data, tracking, serving):
     )
     tracking.wait_until_healthy("minio", "mlflow")
     serving.wait_until_healthy("api", "ui", "alertmanager", "locust")
+
+
+def test_the_api_says_what_it_waits_for(nodes):
+    said = nodes["without_model"]
+    assert "503" in said
+    assert "no version has the alias production" in said
 
 
 def test_a_patient_gets_a_prediction_which_is_logged_on_server_1(serving, data, site):
@@ -214,7 +223,7 @@ ASK = (
 READY = (
     "import urllib.request as r, urllib.error\n"
     "try: print('\"ready\"', r.urlopen('http://127.0.0.1:8000/health/ready', timeout=5).status)\n"
-    "except urllib.error.HTTPError as error: print(error.code)"
+    "except urllib.error.HTTPError as error: print(error.code, error.read().decode())"
 )
 
 

@@ -50,7 +50,7 @@ class Node:
         """Run a Job to its end; give what it printed."""
         return self._run_pod(self._workload(name, ("Job",)))
 
-    def wait_until_healthy(self, *names: str, seconds: float = 240) -> None:
+    def wait_until_healthy(self, *names: str, seconds: float = 600) -> None:
         """Wait until Docker calls each container healthy: its image's own health command said so."""
         deadline = time.monotonic() + seconds
         for name in names:

@@ -13,6 +13,8 @@ from readmission_api.model_store.verification import MANIFEST
 from readmission_api.predictor.predictor import ModelVersion
 
 MANIFEST_TAG: Final = "manifest_sha256"
+_DENIED: Final = "PERMISSION_DENIED"
+_REFUSED: Final = {_DENIED, "UNAUTHENTICATED"}
 _NOT_THERE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -37,7 +39,7 @@ class Registry:
         try:
             found = self._client.get_model_version_by_alias(self.model_name, alias)
         except MlflowException as error:
-            if error.error_code in _NOT_THERE:
+            if error.error_code in _NOT_THERE or (error.error_code == _DENIED and not self._is_registered()):
                 return None
             raise RegistryUnreachableError(_one_line(error)) from error
         except (requests.RequestException, OSError) as error:
@@ -46,6 +48,19 @@ class Registry:
         if manifest is None:
             raise ModelRefusedError("manifest", f"version {found.version} has no tag {MANIFEST_TAG}")
         return ModelVersion(self.model_name, str(found.version), alias, manifest, found.run_id)
+
+    def _is_registered(self) -> bool:
+        """Whether the model is there, or nobody says so.
+
+        MLflow denies the alias of a model that is not there yet to all but its administrator.
+        """
+        try:
+            self._client.get_registered_model(self.model_name)
+        except MlflowException as error:
+            return error.error_code not in _NOT_THERE
+        except (requests.RequestException, OSError):
+            return True
+        return True
 
     def download(self, version: ModelVersion, into: Path) -> Path:
         """Copy a version's files into the empty folder `into` and return the one that they lie in.
@@ -72,4 +87,6 @@ class Registry:
 def _one_line(error: Exception) -> str:
     """Say what went wrong without MLflow's long texts, which may repeat addresses with passwords."""
     status = getattr(error, "error_code", None)
+    if status in _REFUSED:
+        return f"the registry refuses this account: look at its name, password and rights ({status})"
     return f"the registry does not answer ({status or type(error).__name__})"
