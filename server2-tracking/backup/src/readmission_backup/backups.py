@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from minio import Minio
 
 from readmission_backup import mysql
-from readmission_backup.catalog import Catalog, Entry, Kind, Manifest, name_of
+from readmission_backup.catalog import Catalog, Entry, Kind, Manifest
 from readmission_backup.errors import BackupError
 from readmission_backup.settings import BackupSettings
 from readmission_backup.store import PART, Hashing, chunks, connect, need, put, sizes
@@ -33,7 +33,7 @@ def back_up_mysql(settings: BackupSettings) -> Manifest:
     if not settings.databases:
         raise BackupError("READMISSION_BACKUP_DATABASES names no database")
     catalog = catalog_of(settings, "mysql")
-    name = name_of(datetime.now(UTC))
+    name = catalog.new_name()
     target = catalog.place(name, "dump.sql.gz")
     stream = Hashing(mysql.dump(settings))
     # The parts of an upload that does not come to its end never become an object.
@@ -49,7 +49,7 @@ def back_up_artifacts(settings: BackupSettings) -> Manifest:
     catalog = catalog_of(settings, "artifacts")
     client, source = catalog.client, settings.source_bucket
     need(client, source)
-    name = name_of(datetime.now(UTC))
+    name = catalog.new_name()
     known = next(catalog.whole(), None)
     before = {(entry.name, entry.etag): entry for entry in (known.entries if known else ())}
     there = sizes(client, settings.bucket, f"{catalog.folder}objects/")

@@ -7,6 +7,7 @@ PREFIX/artifacts/objects/SHA256    the artifacts, once each, shared by all backu
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,13 @@ class Catalog:
     def place(self, name: str, file: str) -> str:
         """Return the object of a file of the backup `name`."""
         return f"{self.folder}{name}/{file}"
+
+    def new_name(self) -> str:
+        """Return the name of a backup begun now; a second that names one already is waited out."""
+        taken = self.names()
+        while (name := name_of(datetime.now(UTC))) in taken:
+            time.sleep(0.1)
+        return name
 
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest: from here on the backup counts. An object appears whole or not at all."""
