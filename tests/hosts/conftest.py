@@ -172,9 +172,9 @@ class Deployed:
     second: Played
 
 
-# What any login changes on any host.
+# What any login changes on any host, and what apt keeps of its lists to be fast.
 FLEETING = re.compile(
-    r"^/(run|tmp|var/(log|tmp|lib/(systemd|stand-in)))/|^/home/ubuntu/\.ansible/|/machine-id$|^/root/"
+    r"^/(run|tmp|var/(log|tmp|cache/apt|lib/(systemd|stand-in)))/|^/home/ubuntu/\.ansible/|/machine-id$|^/root/"
 )
 
 
