@@ -101,3 +101,39 @@ def test_the_libraries_of_the_models_load(docker, images, name):
         load,
     )
     docker.run(*command)
+
+
+def test_jupyter_saves_a_notebook_without_its_outputs(docker, images):
+    start = "jupyter lab --ip=127.0.0.1 --no-browser --IdentityProvider.token=word --ServerApp.root_dir=/tmp"
+    said = docker.run(
+        "run",
+        "--rm",
+        "--init",
+        "--network=none",
+        "--read-only",
+        "--tmpfs=/tmp",
+        "--cap-drop=ALL",
+        images["jupyter"],
+        *("sh", "-c", f'{start} >/tmp/log 2>&1 & python -c "$1"; cat /tmp/saved.ipynb /tmp/log', "sh", SAVE),
+    )
+    assert '"source"' in said
+    assert "outputs" in said
+    assert "a patient" not in said
+
+
+SAVE = """
+import json, time, urllib.request as r
+url, login = "http://127.0.0.1:8888/api", {"Authorization": "token word"}
+for _ in range(600):
+    try:
+        r.urlopen(url, timeout=5)
+        break
+    except OSError:
+        time.sleep(0.2)
+shown = {"output_type": "stream", "name": "stdout", "text": "a patient"}
+cell = {"id": "a1", "cell_type": "code", "source": "1", "metadata": {}, "outputs": [shown]}
+cell["execution_count"] = 1
+content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
+r.urlopen(r.Request(url + "/contents/saved.ipynb", body, login, method="PUT"), timeout=60)
+"""

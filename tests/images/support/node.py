@@ -19,7 +19,7 @@ from images.support.docker import Docker
 from manifests.support.objects import Object, Workload, of_kind, plain, workloads
 
 PULLED = {"mysql": bases.MYSQL, "nginxinc/nginx-unprivileged": bases.NGINX}
-SLOW = {"airflow-dag-processor": 20, "airflow-triggerer": 20}
+SLOW = {"airflow-dag-processor": 60, "airflow-triggerer": 60}
 """Seconds between two looks, where a look starts an Airflow of its own; else 3."""
 MEBIBYTE = {"Mi": 1, "Gi": 1024}
 
