@@ -72,10 +72,13 @@ def _absent(column: Column) -> str | None:
 
 
 def _mode(values: pd.Series) -> str:
-    """Return the most frequent known value; of several the first in order, so that a rerun gives the same."""
+    """Return the most frequent known value; of several the first in order, so that a rerun gives the same.
+
+    A field that no encounter has, as payer_code in the first rows, is as good as missing.
+    """
     known = marginals.text(values)
     known = known[known != MISSING]
-    return str(known.mode().iloc[0])
+    return MISSING if known.empty else str(known.mode().iloc[0])
 
 
 def field(column: Column, train: pd.Series, groups: Mapping[str, str], *, used: bool) -> AnyField:

@@ -185,3 +185,10 @@ def test_diagnoses_are_counted_by_group() -> None:
         "other": 0.25,
         "?": 0.25,
     }
+
+
+def test_a_field_that_no_encounter_has_is_as_good_as_missing() -> None:
+    values = pd.Series([None, None, None], dtype=object)
+    for name in ("payer_code", "diag_3"):
+        described = input_schema.field(BY_NAME[name], values, icd9.GROUP_OF_STEM, used=False)
+        assert described.reference == MISSING
