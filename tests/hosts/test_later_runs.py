@@ -176,7 +176,7 @@ def deployed_tags(site):
 
 def test_a_rollback_returns_to_the_release_or_the_model_before(control, site):
     refused = control.play("rollback", "--tags", "release", fails=True)
-    assert "has had one release alone" in refused.output
+    assert "has had one release only" in refused.output
     first = control.release
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     made = [
