@@ -1,6 +1,7 @@
 """The app factory: settings in, ASGI application out. Nothing happens when this module is imported."""
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -50,6 +51,9 @@ def create_app(settings: ApiSettings | None = None) -> Application:
             asyncio.create_task(_follow_alias(parts, first)),
             asyncio.create_task(asyncio.to_thread(parts.observers.update_quality)),
         ]
+        # What is there now stays: to look through it for garbage would hold all requests up for 0.1 s.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

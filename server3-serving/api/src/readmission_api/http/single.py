@@ -62,7 +62,8 @@ class SinglePrediction:
             predictor = serving.predictor
             require_json(headers.content_type)
             check_length(scope["headers"], self._limit)
-            exchange: Exchange | None = scope.get(EXCHANGE)
+            # Taken out: the exchange knows the scope, and a circle would be left to the garbage collector.
+            exchange: Exchange | None = scope.pop(EXCHANGE, None)
             body = exchange.body() if exchange else None
             if body is None:
                 body = await read_body(receive, limit=self._limit, timeout=self._timeout)
