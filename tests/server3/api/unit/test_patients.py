@@ -2,6 +2,7 @@ import copy
 import json
 import math
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,39 @@ def test_the_fast_way_and_the_complete_check_agree(patients, patient, data):
             changed[name] = data.draw(values())
     complete = outcome(patients.check.row, changed)
     assert outcome(patients.read, json.dumps(changed).encode()) == complete
+
+
+def together(patients, *given):
+    return patients.read_together([msgspec.Raw(json.dumps(patient).encode()) for patient in given])
+
+
+def test_patients_are_read_together_as_one_by_one(patients, versions):
+    given = [patient for patient, _ in versions.exam(versions.one)][:50]
+    assert together(patients, *given) == [patients.read(json.dumps(patient).encode()) for patient in given]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patient: patient.pop("race"),
+        lambda patient: patient.update(race=None),
+        lambda patient: patient.update(admission_type_id=3),
+        lambda patient: patient.update(time_in_hospital=4.0),
+        lambda patient: patient.update(time_in_hospital=-1),
+        lambda patient: patient.update(unknown="a"),
+    ],
+)
+def test_what_is_spelled_in_another_way_is_left_to_be_read_alone(patients, patient, change):
+    other = copy.deepcopy(patient)
+    change(other)
+    assert together(patients, patient, other) is None
+
+
+def test_a_key_twice_is_not_made_up_for_by_one_that_another_patient_lacks(patients, patient):
+    twice = json.dumps(patient)[:-1].encode() + b',"race":"Asian"}'
+    lacking = {name: value for name, value in patient.items() if name != "race"}
+    bodies = [msgspec.Raw(twice), msgspec.Raw(json.dumps(lacking).encode())]
+    assert patients.read_together(bodies) is None
 
 
 def test_scores_are_scikit_learns(predictor, versions):

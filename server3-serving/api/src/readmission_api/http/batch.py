@@ -166,6 +166,9 @@ def read_rows(
     predictor: Predictor, patients: list[msgspec.Raw], first: int, found: list[Problem]
 ) -> list[Row]:
     """Read a part of a list whose first patient is number `first`; problems go to `found`."""
+    together = predictor.patients.read_together(patients)
+    if together is not None:
+        return together
     rows = []
     for index, patient in enumerate(patients, start=first):
         try:

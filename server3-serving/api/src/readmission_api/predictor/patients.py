@@ -4,7 +4,8 @@ What msgspec refuses goes through `patient_check` a second time, which either ac
 4) or says everything that is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -49,7 +50,11 @@ class Patients:
             for field in self.fields
             for text in (field.name, *(level.value for level in field.levels))
         )
-        self._decode = msgspec.json.Decoder(_struct(self.fields)).decode
+        patient = _struct(self.fields)
+        self._decode = msgspec.json.Decoder(patient).decode
+        self._decode_many: Callable[[bytes], list[msgspec.Struct]] = msgspec.json.Decoder(
+            list[patient]  # type: ignore[valid-type] - made at run time
+        ).decode
         self._get = self._spelling.get
         self._spelled_as_here = frozenset(self._spelling).isdisjoint
 
@@ -73,6 +78,23 @@ class Patients:
         if self._spelled_as_here(categories):
             return row
         return (*row[: self.numeric_count], *map(self._get, categories, categories))
+
+    def read_together(self, bodies: Sequence[msgspec.Raw]) -> list[Row] | None:
+        """Read patients that give every field as the CSV spells it: None where one does not, or is wrong.
+
+        Half the time of one after the other, which remains for the rest.
+        """
+        text = b"[%b]" % b",".join(bodies)
+        if not self._colons_count_keys or text.count(b":") != len(bodies) * self._count:
+            return None
+        try:
+            rows = list(map(astuple, self._decode_many(text)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if any(UNSET in row for row in rows):
+            return None
+        categories = chain.from_iterable([row[self.numeric_count :] for row in rows])
+        return rows if self._spelled_as_here(categories) else None
 
     def read_value(self, value: object) -> Row:
         """Read a patient that is parsed already (`json_text.parse`)."""
