@@ -4,8 +4,9 @@ What msgspec refuses goes through `patient_check` a second time, which either ac
 4) or says everything that is wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -52,9 +53,7 @@ class Patients:
         )
         patient = _struct(self.fields)
         self._decode = msgspec.json.Decoder(patient).decode
-        self._decode_many: Callable[[bytes], list[msgspec.Struct]] = msgspec.json.Decoder(
-            list[patient]  # type: ignore[valid-type] - made at run time
-        ).decode
+        self._decode_many = msgspec.json.Decoder(GenericAlias(list, (patient,))).decode
         self._get = self._spelling.get
         self._spelled_as_here = frozenset(self._spelling).isdisjoint
 
