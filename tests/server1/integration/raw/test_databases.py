@@ -113,7 +113,8 @@ def test_lines_that_are_spelled_already_go_in_as_they_are(mysql_url, names):
     with engine.begin() as connection:
         METADATA.create_all(connection)
         # A part of an array, whose bytes begin before it.
-        spelled = bulk.CsvLines(pa.array(lines).slice(1), names, b"?", {"flag": 1})
+        text = bulk.spell_csv(pa.array(lines).slice(1), b"?")
+        spelled = bulk.CsvLines(text, len(lines) - 1, names, {"flag": 1})
         bulk.insert_csv(connection, THINGS, spelled)
 
         query = sa.select(THINGS.c["id", "label", "note", "flag"]).order_by(THINGS.c.id)
