@@ -1,6 +1,7 @@
 """Replaces all processed tables at once."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ from readmission_data.clean.tables import FEATURE_INFO, NAMES, define, read_feat
 
 SECTION: Final = "processed"
 
+_WRITERS: Final = 2
+"""Connections that fill the tables: the server reads the rows of each by a thread of its own."""
+_PART: Final = 10_000
 _NEXT: Final = "_next"
 _OLD: Final = "_old"
 
@@ -26,7 +30,13 @@ def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
             tables = define(features, suffix=_NEXT)
             with connection.begin():
                 _drop_leftovers(connection)
-                _fill(connection, tables, contents)
+                _create(connection, tables)
+            # Nobody reads these tables yet, so their rows need not come in one transaction.
+            parts = _parts(tables, contents)
+            with ThreadPoolExecutor(max_workers=_WRITERS) as writers:
+                shares = [parts[writer::_WRITERS] for writer in range(_WRITERS)]
+                for filled in [writers.submit(_fill, engine, share) for share in shares]:
+                    filled.result()
             with connection.begin():
                 _swap(connection)
                 _drop_leftovers(connection)
@@ -35,15 +45,32 @@ def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
             tables = define(features)
             with connection.begin():
                 drop(connection, NAMES)
-                _fill(connection, tables, contents)
+                _create(connection, tables)
+                for table, rows in _parts(tables, contents):
+                    bulk.insert(connection, table, rows)
 
 
-def _fill(connection: sa.Connection, tables: dict[str, sa.Table], contents: dict[str, Any]) -> None:
-    for name, table in tables.items():
+def _create(connection: sa.Connection, tables: dict[str, sa.Table]) -> None:
+    for table in tables.values():
         table.create(connection)
+
+
+def _parts(tables: dict[str, sa.Table], contents: dict[str, Any]) -> list[tuple[sa.Table, Any]]:
+    """Return the rows that each table gets, in parts for the writers to share."""
+    parts: list[tuple[sa.Table, Any]] = []
+    for name, table in tables.items():
         given = contents[name]
         columns = [_fitting(given.column(column), table.c[column]) for column in given.column_names]
-        bulk.insert(connection, table, pa.table(columns, names=given.column_names))
+        rows = pa.table(columns, names=given.column_names)
+        parts.extend((table, rows.slice(start, _PART)) for start in range(0, rows.num_rows, _PART))
+    return parts
+
+
+def _fill(engine: sa.Engine, parts: list[tuple[sa.Table, Any]]) -> None:
+    """Write parts over a connection of their own."""
+    with engine.connect() as connection, connection.begin():
+        for table, rows in parts:
+            bulk.insert(connection, table, rows)
 
 
 def _fitting(values: Any, column: sa.Column[Any]) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -53,8 +80,11 @@ def _fitting(values: Any, column: sa.Column[Any]) -> Any:  # noqa: ANN401 - pyar
         return values.cast(pa.int16())
     if kind == "DOUBLE" and values.type == pa.float32():
         # The shortest decimals that bring the float32 back: the server reads them in half the time that it
-        # needs for the float32's own value, which has twice the digits.
-        return values.cast(pa.string()).cast(pa.float64())
+        # needs for the float32's own value, which has twice the digits. A feature has few values, so that
+        # each is spelled once.
+        coded = values.combine_chunks().dictionary_encode()
+        spelled = coded.dictionary.cast(pa.string()).cast(pa.float64())
+        return pa.DictionaryArray.from_arrays(coded.indices, spelled)
     return values
 
 
