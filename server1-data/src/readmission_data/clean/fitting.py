@@ -45,9 +45,9 @@ def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
             rates = dict(zip(levels[position], _on_grid(values).tolist(), strict=True))
             fitted[position] = _definition(RATES[position], rates, overall)
     encoding = features.assemble([*definitions, *(fitted[position] for position in range(len(RATES)))])
-    matrix = encoding.transform(train)
-    matrix[:, len(definitions) :] = crossed
-    return encoding, matrix
+    # Of the rates, train has those of the other folds instead of the encoding's own.
+    others = features.assemble(definitions).transform(train)
+    return encoding, np.hstack([others, crossed])
 
 
 def _levels(train: pd.DataFrame, keys: list[Key]) -> tuple[list[list[str]], Codes]:

@@ -51,7 +51,9 @@ def select(
     (`quality/cross_validation.py` measures it). The same input gives the same choice.
     """
     settings = _SETTINGS | {"seed": seed}
-    dataset = lgb.Dataset(matrix, label, feature_name=list(names), params=settings).construct()
+    # Each feature is cut into bins by itself, so that here more threads give the same.
+    binning = settings | {"num_threads": os.cpu_count()}
+    dataset = lgb.Dataset(matrix, label, feature_name=list(names), params=binning).construct()
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(matrix, groups=groups)
     # A forest is grown by one thread, so that it is the same anywhere; there is a core for each thread.
     with ThreadPoolExecutor(os.cpu_count()) as growers:
