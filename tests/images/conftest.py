@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from images.support import bases
+from images.support import bases, caches
 from images.support.docker import PROGRAM, Docker, DockerUnavailableError
 from manifests.support.kustomize import CHECKOUT
 
@@ -29,7 +29,7 @@ def docker() -> Iterator[Docker]:
     """
     kept = os.environ.get("READMISSION_TEST_DOCKER")
     # A socket's path must be short, which pytest's folders are not.
-    daemon = Docker(Path(kept) if kept else Path(tempfile.mkdtemp(prefix="docker-")))
+    daemon = Docker(Path(kept or tempfile.mkdtemp(prefix="docker-")), kept=bool(kept))
     try:
         daemon.start()
     except DockerUnavailableError as error:
@@ -52,6 +52,7 @@ def images(docker: Docker) -> dict[str, str]:
     missing = [name for name, image in named.items() if image not in known]
     if not missing:
         return named
+    caches.lend(docker)
     command = [
         sys.executable, CHECKOUT / "server2-tracking/images/build.py", "--tag", TAG, "--docker", PROGRAM,
         "--python-image", bases.PYTHON, "--go-image", bases.GO, "--mysql-image", bases.MYSQL, "--ca", CA,

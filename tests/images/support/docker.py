@@ -21,12 +21,13 @@ class DockerUnavailableError(Exception):
 class Docker:
     """A running daemon and the way to call it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, kept: bool = False) -> None:
         self.folder = folder
+        self.kept = kept
         self.host = f"unix://{folder / 'docker.sock'}"
 
     def start(self) -> None:
-        """Start the daemon, or take the one that runs in this folder."""
+        """Start the daemon; one that is kept and runs in this folder is taken, without its containers."""
         if not Path(PROGRAM).exists() or shutil.which("dockerd") is None:
             raise DockerUnavailableError("docker is missing (Debian: apt-get install docker.io containerd)")
         if self._pid() is None:
@@ -44,18 +45,20 @@ class Docker:
                 "ip-forward": False,
             }
             settings.write_text(json.dumps(known))
+            # Not even a test that is killed leaves a daemon behind.
+            with_parent = [] if self.kept else ["setpriv", "--pdeathsig", "SIGTERM"]
             with (self.folder / "dockerd.log").open("ab") as log:
-                subprocess.Popen(["dockerd", "--config-file", settings], stdout=log, stderr=log)
+                subprocess.Popen([*with_parent, "dockerd", "--config-file", settings], stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while subprocess.run(self.command("version"), capture_output=True, check=False).returncode:
             if time.monotonic() > deadline:
                 raise DockerUnavailableError(f"dockerd does not start; see {self.folder / 'dockerd.log'}")
             time.sleep(0.2)
+        self._clear()
 
     def stop(self) -> None:
         """Remove the containers, stop the daemon and what it mounted, and remove its folder."""
-        for container in self.run("ps", "--all", "--quiet").split():
-            self.run("rm", "--force", "--volumes", container)
+        self._clear()
         pid = self._pid()
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
@@ -64,14 +67,35 @@ class Docker:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.1)
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            # It forgets the host's network, which the builds shared.
+            place = line.split()[1]
+            if place.startswith(f"{self.folder}/"):
+                subprocess.run(["umount", place], check=True)
         shutil.rmtree(self.folder)
+
+    def _clear(self) -> None:
+        containers = self.run("ps", "--all", "--quiet").split()
+        if containers:
+            self.run("rm", "--force", "--volumes", *containers)
+        self.run("network", "prune", "--force")
 
     def run(
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: Path | None = None
     ) -> str:
         """Call docker; give what it prints. A failure is an AssertionError with Docker's words."""
+        done = self.call(*arguments, env=env, stdin=stdin)
+        assert done.returncode == 0, (
+            f"docker {' '.join(map(str, arguments[:3]))}: {(done.stderr + done.stdout)[-3000:]}"
+        )
+        return done.stdout.strip()
+
+    def call(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: Path | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Call docker, whatever comes of it."""
         with stdin.open("rb") if stdin else contextlib.nullcontext(subprocess.DEVNULL) as source:
-            done = subprocess.run(
+            return subprocess.run(
                 self.command(*arguments),
                 env={**os.environ, "DOCKER_BUILDKIT": "1", **(env or {})},
                 stdin=source,
@@ -79,10 +103,6 @@ class Docker:
                 text=True,
                 check=False,
             )
-        assert done.returncode == 0, (
-            f"docker {' '.join(map(str, arguments[:3]))}: {(done.stderr + done.stdout)[-3000:]}"
-        )
-        return done.stdout.strip()
 
     def inspect(self, name: str) -> dict[str, object]:
         """Return all that Docker knows of a container or an image."""

@@ -8,7 +8,9 @@ names on the network.
 import base64
 import os
 import re
+import secrets
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +21,6 @@ from images.support.docker import Docker
 from manifests.support.objects import Object, Workload, of_kind, plain, workloads
 
 PULLED = {"mysql": bases.MYSQL, "nginxinc/nginx-unprivileged": bases.NGINX}
-SLOW = {"airflow-dag-processor": 60, "airflow-triggerer": 60}
-"""Seconds between two looks, where a look starts an Airflow of its own; else 3."""
 MEBIBYTE = {"Mi": 1, "Gi": 1024}
 
 
@@ -31,9 +31,12 @@ class Node:
         self.docker = docker
         self.name = name
         self.address = f"{subnet}.1"
+        self.nobody = f"{subnet}.254"
         self.folder = folder
         self.objects: Sequence[Object] = ()
         self.containers: dict[str, str] = {}
+        self.users: dict[str, int] = {}
+        self._ran: set[tuple[object, ...]] = set()
         docker.run(
             "network", "create", f"--subnet={subnet}.0/24", f"--gateway={self.address}", f"node-{name}"
         )
@@ -46,23 +49,35 @@ class Node:
         """Run the init containers of a Deployment or StatefulSet and start its containers of our images."""
         self._run_pod(self._workload(name, ("Deployment", "StatefulSet")))
 
-    def finish(self, name: str) -> str:
-        """Run a Job to its end; give what it printed."""
-        return self._run_pod(self._workload(name, ("Job",)))
+    def finish(self, name: str, *instead: str) -> str:
+        """Run a Job to its end; give what it printed. `instead` takes the place of its command."""
+        return self._run_pod(self._workload(name, ("Job",)), instead)
+
+    @property
+    def set_up_jobs(self) -> list[str]:
+        """The Jobs that make databases, users, buckets and the like."""
+        jobs = of_kind(self.objects, "Job")
+        return [
+            one["metadata"]["name"]
+            for one in jobs
+            if one["metadata"].get("labels", {}).get("readmission/setup") == "true"
+        ]
 
     def wait_until_healthy(self, *names: str, seconds: float = 600) -> None:
-        """Wait until Docker calls each container healthy: its image's own health command said so."""
+        """Ask each container by its image's own health command until that says that all is well."""
         deadline = time.monotonic() + seconds
         for name in names:
             container = self.containers[name]
-            while True:
+            known: Any = self.docker.inspect(container)
+            health: Any = self.docker.inspect(known["Config"]["Image"])["Config"]
+            kind, *command = health["Healthcheck"]["Test"]
+            assert kind == "CMD"
+            while (asked := self.docker.call("exec", container, *command)).returncode:
                 state: Any = self.docker.inspect(container)["State"]
-                if state["Health"]["Status"] == "healthy":
-                    break
-                said = f"{container}: {state['Status']}, {state['Health']}"
-                assert state["Running"], f"{said}\n{self.logs(name)}"
-                assert time.monotonic() < deadline, f"{said}\n{self.logs(name)}"
-                time.sleep(0.5)
+                said = f"{container}: {state['Status']}, {asked.stdout}{asked.stderr}\n{self.logs(name)}"
+                assert state["Running"], said
+                assert time.monotonic() < deadline, said
+                time.sleep(1)
 
     def execute(self, name: str, *command: str) -> str:
         """Run a command in a container."""
@@ -75,15 +90,22 @@ class Node:
     def _workload(self, name: str, kinds: tuple[str, ...]) -> Workload:
         return next(one for one in workloads(self.objects) if one.name == name and one.kind in kinds)
 
-    def _run_pod(self, workload: Workload) -> str:
+    def _run_pod(self, workload: Workload, instead: Sequence[str] = ()) -> str:
         said = ""
         for container in workload.pod.get("initContainers", []):
-            said = self._container(workload, container, ends=True)
+            # Four pods of Airflow wait for the same migration; each wait starts an Airflow of its own.
+            words = (
+                container["image"],
+                *container.get("command", []),
+                *sorted(self._environment(container).items()),
+            )
+            if words not in self._ran:
+                said = self._container(workload, container, ends=True)
+            self._ran.add(words)
         for container in workload.containers:
-            image = container["image"].split("@")[0].rpartition(":")[0]
-            # Exporters and the like are pulled as they are: no image of ours.
-            if image.startswith("readmission/") or image in PULLED:
-                said = self._container(workload, container, ends=workload.kind == "Job")
+            if _is_run(container):
+                changed = {**container, "command": list(instead), "args": []} if instead else container
+                said = self._container(workload, changed, ends=workload.kind == "Job")
         return said
 
     def _container(self, workload: Workload, container: Object, *, ends: bool) -> str:
@@ -100,6 +122,9 @@ class Node:
             *(["--read-only"] if security["readOnlyRootFilesystem"] else []),
             *(["--security-opt=no-new-privileges"] if not security["allowPrivilegeEscalation"] else []),
             *(f"--memory={_mebibytes(limit)}m" for limit in [container["resources"]["limits"]["memory"]]),
+            # Docker asks on and on, which is dear where ten containers share two processors.
+            "--no-healthcheck",
+            *(f"--add-host={name}:{self.nobody}" for name in self._elsewhere()),
             *self._mounts(workload, container),
         ]
         command = [
@@ -112,16 +137,8 @@ class Node:
             return self.docker.run("run", "--rm", *options, image, *command, env=environment)
         options += [f"--network-alias={name}" for name in self._services(workload)]
         options += [f"--publish={self.address}:{port}" for port in self._node_ports(workload, container)]
-        self.docker.run(
-            "run",
-            "--detach",
-            f"--health-interval={SLOW.get(workload.name, 3)}s",
-            "--health-retries=100",
-            *options,
-            image,
-            *command,
-            env=environment,
-        )
+        self.docker.run("run", "--detach", *options, image, *command, env=environment)
+        self.users[workload.name] = security["runAsUser"]
         self.containers[workload.name] = f"{self.name}-{workload.name}-{container['name']}"
         return ""
 
@@ -206,6 +223,16 @@ class Node:
     def _services(self, workload: Workload) -> list[str]:
         return [one["metadata"]["name"] for one in self._selecting(workload)]
 
+    def _elsewhere(self) -> list[str]:
+        """Return the Services of pods that are not run here: a cluster knows their names all the same."""
+        run = {
+            service["metadata"]["name"]
+            for workload in workloads(self.objects)
+            if any(_is_run(container) for container in workload.containers)
+            for service in self._selecting(workload)
+        }
+        return sorted({one["metadata"]["name"] for one in of_kind(self.objects, "Service")} - run)
+
     def _node_ports(self, workload: Workload, container: Object) -> list[str]:
         named = {one.get("name"): one["containerPort"] for one in container.get("ports", [])}
         return [
@@ -221,6 +248,21 @@ class Node:
             for one in of_kind(self.objects, "Service")
             if one["spec"].get("selector", {}).items() <= workload.labels.items()
         ]
+
+
+def free_subnets(count: int) -> list[str]:
+    """Return the first three numbers of networks that this machine does not know yet."""
+    known = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
+    free = [f"172.30.{number}" for number in range(1, 255) if f"172.30.{number}." not in known]
+    # Another run may look at the same moment.
+    first = secrets.randbelow(len(free) - count)
+    return free[first : first + count]
+
+
+def _is_run(container: Object) -> bool:
+    """Tell images of ours and those with a stand-in from exporters, which are pulled as they are."""
+    image = container["image"].split("@")[0].rpartition(":")[0]
+    return image.startswith("readmission/") or image in PULLED
 
 
 def _expanded(text: str, environment: Mapping[str, str]) -> str:
