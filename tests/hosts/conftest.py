@@ -84,12 +84,12 @@ class Control:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "ANSIBLE_NOCOLOR": "1",
-            # A failure's message in one piece; with -v the results too, where a secret would show.
+            # A failure's message in one piece; with -v the results too.
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
         }
         started = time.monotonic()
         done = subprocess.run(
-            [*command, "-v", "--diff", *arguments],
+            [*command, "-v", *arguments],
             cwd=ANSIBLE,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -195,7 +195,8 @@ def deployed(site: machines.Site, control: Control, snapshot: Callable[[str], Sn
         }
 
     before = lasting()
-    check = control.play("site", "--check")
+    # Differences are asked for where secrets could show in them.
+    check = control.play("site", "--check", "--diff")
     after = lasting()
     made = {path.name for path in control.folder.iterdir()} - {"tmp", "cp"}
-    return Deployed(before, check, after, made, control.play("site"), control.play("site"))
+    return Deployed(before, check, after, made, control.play("site", "--diff"), control.play("site"))

@@ -42,9 +42,8 @@ def changed_files(site, snapshot, fleeting):
 
 def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files):
     before = control.kept()
-    played = control.play(
-        "site", "--tags", "secrets", "-e", '{"secrets_rotate": ["api_token", "data_mysql_root"]}'
-    )
+    rotate = ("-e", '{"secrets_rotate": ["api_token", "data_mysql_root"]}')
+    played = control.play("site", "--diff", "--tags", "secrets", *rotate)
     after = control.kept()
     assert {name for name in before | after if before.get(name) != after.get(name)} == {
         "api_token",
