@@ -126,6 +126,7 @@ class Site:
                 "database_uri = sqlite:////var/lib/mlflow/basic_auth.db\n"
                 f"admin_username = admin\nadmin_password = {word['ml_admin']}\n"
                 "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+                "auth_cache_ttl_seconds = 60\n"
             )
             return shared | {
                 "mysql-root": {"password": word["root2"]},
