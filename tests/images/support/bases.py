@@ -4,8 +4,10 @@ No registry of images is needed. The Python is bookworm's, the MySQL server and 
 has what the project asks of the pulled one, and no more.
 """
 
+import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from images.support.docker import Docker, DockerUnavailableError
@@ -32,29 +34,27 @@ OMITTED = ("man", "doc", "locale", "info")
 def make(docker: Docker, cache: Path) -> None:
     """Make all stand-in images that the daemon lacks; the systems' tar files are kept in `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
-    known = docker.run("images", "--format", "{{.Repository}}").split()
-    if "standin/python" not in known:
-        docker.run(
-            "import",
-            "--change",
-            "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin",
-            "-",
-            PYTHON,
-            stdin=_system("bookworm", cache),
-        )
-    if "standin/sid" not in known:
-        docker.run(
-            "import",
-            "--change",
-            "ENV PATH=/usr/sbin:/usr/bin",
-            "-",
-            "standin/sid",
-            stdin=_system("sid", cache),
-        )
-    for name, target in ((MYSQL, "mysql"), (NGINX, "nginx")):
-        docker.run("build", "--quiet", "--network=host", f"--target={target}", f"--tag={name}", FILES)
-    if "standin/go" not in known:
-        _go(docker)
+
+    def is_known(name: str) -> bool:
+        return docker.call("image", "inspect", name).returncode == 0
+
+    def import_system(name: str, codename: str, path: str) -> None:
+        if not is_known(name):
+            docker.run("import", "--change", f"ENV PATH={path}", "-", name, stdin=_system(codename, cache))
+
+    def make_servers() -> None:
+        import_system("standin/sid", "sid", "/usr/sbin:/usr/bin")
+        for name, target in ((MYSQL, "mysql"), (NGINX, "nginx")):
+            docker.run("build", "--quiet", "--network=host", f"--target={target}", f"--tag={name}", FILES)
+
+    def make_languages() -> None:
+        import_system(PYTHON, "bookworm", "/usr/local/bin:/usr/sbin:/usr/bin")
+        if not is_known(GO):
+            _go(docker)
+
+    with ThreadPoolExecutor(2) as pool:
+        for made in [pool.submit(make_languages), pool.submit(make_servers)]:
+            made.result()
 
 
 def _system(codename: str, cache: Path) -> Path:
@@ -65,7 +65,9 @@ def _system(codename: str, cache: Path) -> Path:
         return made
     if shutil.which("mmdebstrap") is None or not KEYRING.is_file():
         raise DockerUnavailableError("mmdebstrap is missing (Debian: apt-get install mmdebstrap)")
-    sources = cache / f"{codename}.list"
+    # Another run may make the same one.
+    part = cache / f"{codename}.{os.getpid()}"
+    sources = cache / f"{part.name}.list"
     sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {codename} main\n")
     command = [
         "mmdebstrap", "--quiet", f"--variant={variant}", f"--include={packages}",
@@ -73,7 +75,7 @@ def _system(codename: str, cache: Path) -> Path:
         # sid's list is signed for a week, and a mirror may be older.
         '--aptopt=Acquire::Check-Valid-Until "false"',
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in OMITTED),
-        codename, str(made.with_suffix(".part")), str(sources),
+        codename, str(part), str(sources),
     ]  # fmt: skip
     if codename == "bookworm":
         links = "cd $1/usr/local/bin && ln -s /usr/bin/python3 python3 && ln -s python3 python"
@@ -81,12 +83,11 @@ def _system(codename: str, cache: Path) -> Path:
             f"--customize-hook={links}",
             "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*",
         ]
-        command.append("--format=tar")
-    else:
-        command.append("--format=tar")
+    command.append("--format=tar")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    made.with_suffix(".part").rename(made)
+    part.rename(made)
+    sources.unlink()
     return made
 
 
@@ -106,7 +107,17 @@ def _go(docker: Docker) -> None:
     root = subprocess.run([go, "env", "GOROOT"], capture_output=True, text=True, check=True).stdout.strip()
     names = [f"{root}/{name}"[1:] for name in ("VERSION", "go.env", "bin", "lib", "pkg", "src")]
     pack = subprocess.Popen(
-        ["tar", "-c", f"--transform=s,^{root[1:]},usr/local/go,", "-C", "/", *names], stdout=subprocess.PIPE
+        [
+            "tar",
+            "-c",
+            "--exclude=*_test.go",
+            "--exclude=testdata",
+            f"--transform=s,^{root[1:]},usr/local/go,",
+            "-C",
+            "/",
+            *names,
+        ],
+        stdout=subprocess.PIPE,
     )
     load = subprocess.run(
         docker.command("import", "-", "standin/go-files"),

@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlflow.data.dataset import Dataset
 from mlflow.data.pandas_dataset import from_pandas
 from threadpoolctl import threadpool_limits
 
+from readmission_data.ahead import one_ahead
 from readmission_data.settings import DataSettings
 from readmission_data.training import ledger
 from readmission_data.training.candidates import CANDIDATES
@@ -24,7 +26,7 @@ from readmission_data.training.errors import TrainingError
 from readmission_data.training.lineage import Lineage, frame_digest, trace
 from readmission_data.training.record import measure, record
 from readmission_data.training.result import ENCODING_FILE, FEATURES_FILE, LINEAGE_FILE, TrainingResult
-from readmission_data.training.search import search
+from readmission_data.training.search import Fitted, search
 
 logger = logging.getLogger(__name__)
 
@@ -102,16 +104,22 @@ class _Training:
             experiment_id=self.experiment_id, run_name=self.name(f"training-{self.key[:8]}"), tags=parent_tags
         ) as parent:
             self._record_data()
-            results = [self._candidate(name, parent.info.run_id) for name in names]
+            # The next candidate is fitted while this one is measured and recorded.
+            with closing(one_ahead(map(self._fitted, names))) as candidates:
+                results = [self._candidate(fitted, parent.info.run_id) for fitted in candidates]
             best = max(results, key=lambda result: result.validation_average_precision)
             mlflow.log_metric("best_validation_average_precision", best.validation_average_precision)
             # The last word before the run ends: a run without it does not count.
             mlflow.set_tags({"best_candidate": best.candidate, ledger.RESULT: json.dumps(best.to_json())})
         return best
 
-    def _candidate(self, name: str, parent_id: str) -> TrainingResult:
+    def _fitted(self, name: str) -> Fitted:
         trials, seed = self.settings.search_trials, self.settings.seed
-        fitted = search(name, self.data.train, self.data.validation, trials=trials, seed=seed)
+        # OpenMP counts its threads for each thread that calls it.
+        with threadpool_limits(limits=1):
+            return search(name, self.data.train, self.data.validation, trials=trials, seed=seed)
+
+    def _candidate(self, fitted: Fitted, parent_id: str) -> TrainingResult:
         tags = self.tags | {ledger.ROLE: ledger.CANDIDATE, "candidate": fitted.name}
         with mlflow.start_run(
             experiment_id=self.experiment_id, run_name=self.name(fitted.name), nested=True, tags=tags
