@@ -67,7 +67,7 @@ class Control:
             "secrets_file": self.secrets,
             "secrets_key_file": self.key,
             "image_build_script": "/usr/local/lib/build.py",
-            "verify_retries": 3,
+            "verify_retries": 12,
             "verify_delay": 5,
         }
         # A rollback finds the release itself.
@@ -84,6 +84,8 @@ class Control:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "ANSIBLE_NOCOLOR": "1",
+            # Patience with a machine on which another suite runs as well.
+            "ANSIBLE_TIMEOUT": "60",
             # A failure's message in one piece; with -v the results too.
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
         }
