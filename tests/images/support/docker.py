@@ -57,7 +57,7 @@ class Docker:
         self._clear()
 
     def stop(self) -> None:
-        """Remove the containers, stop the daemon and what it mounted, and remove its folder."""
+        """Remove the containers, stop the daemon and what it mounted, and have its folder removed."""
         self._clear()
         pid = self._pid()
         if pid is not None:
@@ -72,7 +72,9 @@ class Docker:
             place = line.split()[1]
             if place.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", place], check=True)
-        shutil.rmtree(self.folder)
+        # Half a million files, which take longer than the tests that looked at them: nobody waits for it.
+        command = ["nice", "-n", "19", "ionice", "-c", "3", "rm", "--recursive", "--force", self.folder]
+        subprocess.Popen(command, start_new_session=True)
 
     def _clear(self) -> None:
         containers = self.run("ps", "--all", "--quiet").split()
