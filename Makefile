@@ -169,7 +169,8 @@ lock: | $(UV) ## Refreshes the hashed locks of every environment
 	  $(COMPILE) $(DIR_$(env))/pyproject.toml $(SAME_$(env)) -o $(DIR_$(env))/requirements.txt; \
 	  $(COMPILE) $(DIR_$(env))/pyproject.toml --group $(DIR_$(env))/pyproject.toml:dev $(SAME_$(env)) \
 	    -c $(DIR_$(env))/requirements.txt -o $(DIR_$(env))/requirements-dev.txt;)
-	@echo "lock: Airflow on MySQL"; $(COMPILE) server1-data/requirements-airflow-mysql.in -o server1-data/requirements-airflow-mysql.txt
+	@$(foreach part,mysql kubernetes,echo "lock: Airflow, $(part)"; $(COMPILE) server1-data/requirements-airflow-$(part).in \
+	  -o server1-data/requirements-airflow-$(part).txt;)
 
 clean: ## Removes environments, caches and the demo's state (never data/)
 	rm -rf .venvs .demo .cache .mypy_cache .ruff_cache .pytest_cache

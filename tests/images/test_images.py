@@ -137,3 +137,13 @@ content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 body = json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
 r.urlopen(r.Request(url + "/contents/saved.ipynb", body, login, method="PUT"), timeout=60)
 """
+
+
+def test_airflow_can_give_each_task_a_pod(docker, images):
+    code = (
+        "from airflow.executors.executor_loader import ExecutorLoader as loader; "
+        "print(loader.import_executor_cls(loader.lookup_executor_name_by_str('KubernetesExecutor'))[0].__name__)"
+    )
+    settings = ["--env=AIRFLOW__CORE__EXECUTOR=KubernetesExecutor", "--env=AIRFLOW_HOME=/tmp/airflow"]
+    said = docker.run("run", "--rm", "--network=none", *settings, images["airflow"], "python", "-c", code)
+    assert said.splitlines()[-1] == "KubernetesExecutor"
