@@ -24,8 +24,8 @@ CA = Path("/etc/ssl/certs/ca-certificates.crt")
 def docker() -> Iterator[Docker]:
     """A daemon without images.
 
-    `READMISSION_TEST_DOCKER` names a folder whose daemon is kept with its images; one that is there is not
-    built again.
+    `READMISSION_TEST_DOCKER` names a folder whose daemon is kept with its images and what they were
+    built of.
     """
     kept = os.environ.get("READMISSION_TEST_DOCKER")
     # A socket's path must be short, which pytest's folders are not.
@@ -47,23 +47,18 @@ def images(docker: Docker) -> dict[str, str]:
         bases.make(docker, CACHE)
     except DockerUnavailableError as error:
         _missing(str(error))
-    known = docker.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    named = {name: f"readmission/{name}:{TAG}" for name in NAMES}
-    missing = [name for name, image in named.items() if image not in known]
-    if not missing:
-        return named
-    caches.lend(docker)
+    if not docker.run("images", "--quiet", f"readmission/*:{TAG}"):
+        caches.lend(docker)
     command = [
         sys.executable, CHECKOUT / "server2-tracking/images/build.py", "--tag", TAG, "--docker", PROGRAM,
         "--python-image", bases.PYTHON, "--go-image", bases.GO, "--mysql-image", bases.MYSQL, "--ca", CA,
-        "--only", *missing,
     ]  # fmt: skip
     built = subprocess.run(
         command, env={**os.environ, "DOCKER_HOST": docker.host}, capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
     sys.stdout.write(built.stdout)
-    return named
+    return {name: f"readmission/{name}:{TAG}" for name in NAMES}
 
 
 def _missing(what: str) -> None:
