@@ -78,12 +78,13 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@echo "mypy: server3-serving/loadtest"; .venvs/loadtest/bin/mypy server3-serving/loadtest/src
 	@echo "mypy: server2-tracking/backup"; .venvs/backup/bin/mypy server2-tracking/backup/src
 
-# Two at a time, each with its output in one piece; the longest first. One after the other: `make test JOBS=1`.
-JOBS ?= 2
-SUITES := test-server1 test-system test-api test-backup test-ui test-notebooks test-retrain test-loadtest test-manifests
+# Three at a time, since a good part of each is waiting; each with its output in one piece, the longest first.
+# One after the other: `make test JOBS=1`.
+JOBS ?= 3
+SUITES := test-server1 test-system test-images test-hosts test-api test-ui test-loadtest test-notebooks test-retrain \
+	test-backup test-manifests
 
-# The suites of images and hosts boot a container engine and three machines: by themselves, as `make test-images`.
-.PHONY: $(SUITES) test-images test-hosts
+.PHONY: $(SUITES)
 test: $(DEV) ## All tests, with the real servers they need
 	@.ci/system-parts
 	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
