@@ -98,12 +98,11 @@ class Intake:
         if self.connection.dialect.name != "mysql":
             return {}
         of_rows = codes[checked.rows]
-        wanted = [
-            code
-            for code in range(len(ORDER))
-            if (not self._full if code == _TRAIN else self.delivery.held_out) and (of_rows == code).any()
-        ]
-        return {code: self._lines(checked, checked.rows[of_rows == code]) for code in wanted}
+        return {
+            code: self._lines(checked, checked.rows[of_rows == code])
+            for code in np.unique(of_rows).tolist()
+            if (not self._full if code == _TRAIN else self.delivery.held_out)
+        }
 
     def _lines(self, checked: validation.Checked, chosen: validation.Numbers) -> bulk.CsvLines:
         # Rows that passed every check need not be spelled value by value.

@@ -14,6 +14,7 @@ from readmission_api.errors import Problem, ReadmissionApiError, RefusedError
 from readmission_api.http import problems
 from readmission_api.http.bodies import Headers
 from readmission_api.http.parts import Parts
+from readmission_api.http.protocol import EXCHANGE
 from readmission_api.http.single import PATH, SinglePrediction
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ class Application:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
+        # Taken out: an exchange knows its scope, and a circle would be left to the garbage collector.
+        exchange = scope.pop(EXCHANGE, None)
         observers = self.parts.observers
         observers.in_flight += 1
         try:
             if scope["path"] == PATH and scope["method"] == "POST":
-                await self._single(scope, receive, send)
+                await self._single(scope, receive, send, exchange)
             else:
                 await self._other(scope, receive, send)
         finally:

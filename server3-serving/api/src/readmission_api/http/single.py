@@ -19,7 +19,7 @@ from readmission_api.http.bodies import (
     require_json,
     too_large,
 )
-from readmission_api.http.protocol import EXCHANGE, Exchange
+from readmission_api.http.protocol import Exchange
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore
 from readmission_api.predictor.predictor import Predictor
@@ -50,8 +50,14 @@ class SinglePrediction:
         self._observe_latency = instruments.latency.observe
         self._count_answer = instruments.requests.labels(PATH, "POST", "200").inc
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
-        """Answer one request."""
+    async def __call__(
+        self,
+        scope: Any,  # noqa: ANN401 - ASGI
+        receive: Any,  # noqa: ANN401
+        send: Any,  # noqa: ANN401
+        exchange: Exchange | None = None,
+    ) -> None:
+        """Answer one request, in one step where there is an exchange."""
         started = perf_counter()
         headers = Headers(scope["headers"])
         request_id = headers.request_id or self._request_ids.next()
@@ -62,8 +68,6 @@ class SinglePrediction:
             predictor = serving.predictor
             require_json(headers.content_type)
             check_length(scope["headers"], self._limit)
-            # Taken out: the exchange knows the scope, and a circle would be left to the garbage collector.
-            exchange: Exchange | None = scope.pop(EXCHANGE, None)
             body = exchange.body() if exchange else None
             if body is None:
                 body = await read_body(receive, limit=self._limit, timeout=self._timeout)
