@@ -10,6 +10,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from images.support import go
 from images.support.docker import Docker, DockerUnavailableError
 
 PYTHON = "standin/python:3.11"
@@ -101,10 +102,12 @@ def _mirror() -> str:
 
 def _go(docker: Docker) -> None:
     """The machine's own Go, as the pulled image has it."""
-    go = shutil.which("go") or "/usr/local/go/bin/go"
-    if not Path(go).exists():
+    program = go.program()
+    if program is None:
         raise DockerUnavailableError("go is missing (1.24 or newer)")
-    root = subprocess.run([go, "env", "GOROOT"], capture_output=True, text=True, check=True).stdout.strip()
+    root = subprocess.run(
+        [program, "env", "GOROOT"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     names = [f"{root}/{name}"[1:] for name in ("VERSION", "go.env", "bin", "lib", "pkg", "src")]
     pack = subprocess.Popen(
         [

@@ -4,11 +4,11 @@ Else each run of the tests would load the packages of all environments and compi
 which takes minutes. The builds check every hash all the same.
 """
 
-import shutil
 import subprocess
 import uuid
 from pathlib import Path
 
+from images.support import go
 from images.support.docker import Docker
 from manifests.support.kustomize import CHECKOUT
 
@@ -40,8 +40,8 @@ def _uv() -> dict[str, Path]:
 
 
 def _go() -> dict[str, Path]:
-    program = shutil.which("go") or "/usr/local/go/bin/go"
-    if not Path(program).exists():
+    program = go.program()
+    if program is None:
         return {}
     return {"build": _told(program, "env", "GOCACHE"), "modules": _told(program, "env", "GOMODCACHE")}
 
