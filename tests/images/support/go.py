@@ -1,4 +1,4 @@
-"""The machine's own Go: the stand-in of the pulled image is made of it, and the builds are lent its caches."""
+"""The machine's own Go: the stand-in of the pulled image is made of it, and the builds get its caches."""
 
 import shutil
 from pathlib import Path
