@@ -4,7 +4,9 @@ import io
 import pytest
 
 from readmission_api.errors import RefusedError
-from readmission_api.http.csv_upload import CsvColumns, read_header
+from readmission_api.http.csv_upload import CsvColumns, read_header, score_lines
+from readmission_api.metrics.instruments import Instruments
+from readmission_api.scoring import Scoring
 
 
 def header_of(predictor, line):
@@ -85,3 +87,18 @@ def test_a_wrong_first_line_is_refused(predictor, lines, change, code):
 def test_a_first_line_that_is_none_is_refused(predictor, line):
     with pytest.raises(RefusedError):
         header_of(predictor, line)
+
+
+@pytest.mark.parametrize("rows_before", [0, 3, 64, 600])
+def test_blank_lines_end_nothing_and_count_for_nothing(predictor, lines, rows_before):
+    names, rows = lines
+    rows = [rows[number % len(rows)] for number in range(rows_before + 1)]
+    text = [",".join(names), *map(",".join, rows[:-1]), *[""] * 2_000, ",".join(rows[-1]), ""]
+    upload = io.BytesIO("\n".join(text).encode())
+    header = read_header(upload, predictor)
+    scores = Scoring(Instruments(), max_queue=1, on_scored=lambda _: None)
+    answer = b"".join(score_lines(upload, header, predictor, scores, "blank")).decode()
+    told = list(csv.reader(answer.splitlines()))[1:]
+    assert [line[0] for line in told] == [str(number + 1) for number in range(len(rows))]
+    given = [CsvColumns(predictor.patients, header)._row(row) for row in rows]
+    assert [float(line[1]) for line in told] == pytest.approx(predictor.score(given), abs=1e-7)

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -29,6 +29,8 @@ _ENCOUNTER: Final = "encounter_id"
 _SHOWN_ENCOUNTER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IN_MEMORY: Final = 1024 * 1024
 _ROWS_AT_ONCE: Final = 512
+_LINES_AT_ONCE: Final = 64
+"""Lines between cells and values: more of them crowd each other out of the processor's cache."""
 _MANY_SPELLINGS: Final = 20_000
 _BROKEN: Final = "the file can't be read as CSV from here on"
 _WHOLE: Final = re.compile(r"[+-]?\d{1,9}(?:\.0{1,9})?")
@@ -120,55 +122,65 @@ def score_lines(
             b"probability,class,error,code\r\n"
         )
         columns = CsvColumns(predictor.patients, header)
-        reader = csv.reader(text, strict=True)
+        lines = filter(None, csv.reader(text, strict=True))
         first = 1
-        broken = False
-        while not broken:
-            lines, broken = _take(reader)
-            if lines:
-                yield _answers(lines, first, columns, predictor, scoring, request_id)
-                first += len(lines)
-            elif not broken:
-                return
+        step = _Step()
+        while not step.last:
+            step = _read(lines, columns)
+            if step.count:
+                yield _answers(step, first, predictor, scoring, request_id)
+                first += step.count
+        if not step.broken:
+            return
         cells = [first, *([""] if header.encounter is not None else []), "", "", _BROKEN, "bad_csv"]
         yield (",".join(map(str, cells)) + "\r\n").encode()
     finally:
         text.detach()
 
 
-def _take(reader: Iterator[list[str]]) -> tuple[list[list[str]], bool]:
-    """Return the next lines, and whether the file can't be read on."""
-    lines: list[list[str]] = []
-    try:
-        lines.extend(line for line in islice(reader, _ROWS_AT_ONCE) if line)
-    except csv.Error:
-        return lines, True
-    return lines, False
+@dataclass
+class _Step:
+    """Lines that were read: the rows of the right ones, and what is wrong with the others by their index."""
+
+    count: int = 0
+    rows: list[Row] = field(default_factory=list)
+    refused: dict[int, Problem] = field(default_factory=dict)
+    encounters: list[str] = field(default_factory=list)
+    """One a line, empty where it can't be shown; none at all where the file does not name them."""
+
+    last: bool = False
+    broken: bool = False
+    """The file can't be read on."""
 
 
-def _answers(
-    lines: Sequence[list[str]],
-    first: int,
-    columns: "CsvColumns",
-    predictor: Predictor,
-    scoring: Scoring,
-    request_id: str,
-) -> bytes:
-    rows, refused = columns.read(lines)
-    risks = iter(
-        scoring.many(predictor, request_id, [first + n for n in range(len(lines)) if n not in refused], rows)
-        if rows
-        else ()
-    )
+def _read(lines: Iterator[list[str]], columns: "CsvColumns") -> _Step:
+    step = _Step()
     encounter = columns.header.encounter
+    while step.count < _ROWS_AT_ONCE and not step.last:
+        some: list[list[str]] = []
+        try:
+            some.extend(islice(lines, _LINES_AT_ONCE))
+        except csv.Error:
+            step.broken = True
+        step.last = len(some) < _LINES_AT_ONCE
+        rows, refused = columns.read(some)
+        step.rows.extend(rows)
+        step.refused.update({step.count + index: problem for index, problem in refused.items()})
+        if encounter is not None:
+            given = (line[encounter] if encounter < len(line) else "" for line in some)
+            step.encounters.extend(text if _SHOWN_ENCOUNTER.fullmatch(text) else "" for text in given)
+        step.count += len(some)
+    return step
+
+
+def _answers(step: _Step, first: int, predictor: Predictor, scoring: Scoring, request_id: str) -> bytes:
+    numbers = [first + index for index in range(step.count) if index not in step.refused]
+    risks = iter(scoring.many(predictor, request_id, numbers, step.rows) if step.rows else ())
     out = io.StringIO()
     writer = csv.writer(out)
-    for number, line in enumerate(lines):
-        start: list[Any] = [first + number]
-        if encounter is not None:
-            given = line[encounter] if encounter < len(line) else ""
-            start.append(given if _SHOWN_ENCOUNTER.fullmatch(given) else "")
-        problem = refused.get(number)
+    for index in range(step.count):
+        start: list[Any] = [first + index, *step.encounters[index : index + 1]]
+        problem = step.refused.get(index)
         if problem is None:
             risk = next(risks)
             writer.writerow([*start, f"{risk:.9g}", int(risk >= predictor.threshold), "", ""])

@@ -5,7 +5,6 @@ What msgspec refuses goes through `patient_check` a second time, which either ac
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -51,9 +50,10 @@ class Patients:
             for field in self.fields
             for text in (field.name, *(level.value for level in field.levels))
         )
-        patient = _struct(self.fields)
-        self._decode = msgspec.json.Decoder(patient).decode
-        self._decode_many = msgspec.json.Decoder(GenericAlias(list, (patient,))).decode
+        self._decode = msgspec.json.Decoder(_struct(self.fields)).decode
+        self._decode_together = msgspec.json.Decoder(
+            GenericAlias(list, (_struct_spelled_as_csv(self.fields),))
+        ).decode
         self._get = self._spelling.get
         self._spelled_as_here = frozenset(self._spelling).isdisjoint
 
@@ -87,13 +87,9 @@ class Patients:
         if not self._colons_count_keys or text.count(b":") != len(bodies) * self._count:
             return None
         try:
-            rows = list(map(astuple, self._decode_many(text)))
+            return list(map(astuple, self._decode_together(text)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if any(UNSET in row for row in rows):
-            return None
-        categories = chain.from_iterable([row[self.numeric_count :] for row in rows])
-        return rows if self._spelled_as_here(categories) else None
 
     def read_value(self, value: object) -> Row:
         """Read a patient that is parsed already (`json_text.parse`)."""
@@ -103,22 +99,33 @@ class Patients:
 def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:
     definitions: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for field in fields:
-        kind = _type(field)
+        kind = _as_json_may(field)
         definitions.append((field.name, kind) if field.required else (field.name, kind | UnsetType, UNSET))
+    return _patient(definitions)
+
+
+def _struct_spelled_as_csv(fields: Sequence[Field]) -> type[msgspec.Struct]:
+    return _patient([(field.name, _as_csv(field)) for field in fields])
+
+
+def _patient(definitions: list[tuple[str, Any] | tuple[str, Any, Any]]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         "Patient", definitions, kw_only=True, forbid_unknown_fields=True, frozen=True, gc=False
     )
 
 
-def _type(field: Field) -> Any:  # noqa: ANN401 - a type made at run time
+def _as_csv(field: Field) -> Any:  # noqa: ANN401 - a type made at run time
     if field.kind == "integer":
         return Annotated[int, Meta(ge=field.minimum, le=field.maximum)]
     if field.kind == "icd9":
         missing = r"\?|" if field.takes_missing else ""
-        code = Annotated[str, Meta(pattern=rf"\A(?a:{missing}(?:{field.pattern}))\Z")]
-        return code | None if field.takes_missing else code
-    values: list[Any] = [level.value for level in field.levels]
-    values.extend(int(value) for value in field.whole_numbers)
-    if field.takes_missing:
-        values.extend([MISSING, None] if MISSING not in values else [None])
-    return Literal[tuple(values)]
+        return Annotated[str, Meta(pattern=rf"\A(?a:{missing}(?:{field.pattern}))\Z")]
+    missing_level = [MISSING] if field.takes_missing else []
+    return Literal[tuple(dict.fromkeys([*(level.value for level in field.levels), *missing_level]))]
+
+
+def _as_json_may(field: Field) -> Any:  # noqa: ANN401 - a type made at run time
+    kind = _as_csv(field)
+    if field.kind == "category" and field.whole_numbers:
+        kind = kind | Literal[tuple(int(value) for value in field.whole_numbers)]
+    return kind | None if field.takes_missing else kind
