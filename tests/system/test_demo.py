@@ -12,8 +12,12 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
-# A short search: what is tested here is the way from CSV to prediction, not the quality of the model.
-SHORT = {"READMISSION_SEARCH_TRIALS": "1", "READMISSION_BOOTSTRAP_SAMPLES": "100"}
+# A short search among few: what is tested here is the way from CSV to prediction, not the quality of the model.
+SHORT = {
+    "READMISSION_SEARCH_TRIALS": "1",
+    "READMISSION_BOOTSTRAP_SAMPLES": "100",
+    "READMISSION_CANDIDATES": '["logistic_regression", "lightgbm"]',
+}
 
 
 def demo(checkout: Path, state: Path, **env: str) -> str:
