@@ -12,7 +12,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 
-# A short search among few: what is tested here is the way from CSV to prediction, not the quality of the model.
+# A short search among few: what is tested is the way from CSV to prediction, not the quality of the model.
 SHORT = {
     "READMISSION_SEARCH_TRIALS": "1",
     "READMISSION_BOOTSTRAP_SAMPLES": "100",

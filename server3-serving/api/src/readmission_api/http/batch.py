@@ -20,8 +20,8 @@ from readmission_api.predictor.predictor import Predictor
 
 PATH = "/predict_batch"
 _ROWS_AT_ONCE = 1_024
-"""Rows that a thread takes at a time: reading them holds the interpreter's lock for some 3 ms, and for so long
-single patients may wait. The graph runs without it."""
+"""Rows that a thread takes at a time. Reading so many holds the interpreter's lock for some 3 ms, while single
+patients wait; the graph runs without it."""
 
 
 def batch_routes(parts: Parts) -> APIRouter:
