@@ -20,7 +20,7 @@ from readmission_api.predictor.predictor import Predictor
 
 PATH = "/predict_batch"
 _ROWS_AT_ONCE = 1_024
-"""Rows that a thread takes at a time. Reading so many holds the interpreter's lock for some 3 ms, while single
+"""Rows that a thread takes at a time. Reading them holds the interpreter's lock for some 3 ms, while single
 patients wait; the graph runs without it."""
 
 
