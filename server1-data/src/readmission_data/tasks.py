@@ -2,6 +2,9 @@
 
 import dataclasses
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -57,9 +60,23 @@ def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
 
 def train_candidates() -> dict[str, Any]:
     """Task 1 of `train_and_register`: every candidate, recorded in MLflow."""
-    return train(DataSettings()).to_json()
+    with _readable_log():
+        return train(DataSettings()).to_json()
 
 
 def register_best(training: dict[str, Any]) -> dict[str, Any]:
     """Task 2 of `train_and_register`: the best one as a version, and the aliases."""
-    return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
+    with _readable_log():
+        return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
+
+
+@contextmanager
+def _readable_log() -> Iterator[None]:
+    """Leave out what skops makes Airflow say, a thousand lines a task.
+
+    skops asks every module that is loaded for NumPy's functions, and each of Airflow's old names answers that
+    it is deprecated.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
+        yield
