@@ -2,8 +2,9 @@
 
 import copy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -62,8 +63,17 @@ ADDRESSES = {"PUBLIC_HOST": "10.20.0.1", "DATA_HOST": "10.20.0.11", "TRACKING_HO
              "SERVING_HOST": "10.20.0.13"}  # fmt: skip
 
 
-def site(folder: Path, server: str, components: tuple[str, ...] = (), **changed: str) -> list[Object]:
-    """Build a server as a site does: a copy of its folder, an overlay with addresses, secrets and images."""
+def site(
+    folder: Path,
+    server: str,
+    components: tuple[str, ...] = (),
+    settings: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    **changed: str,
+) -> list[Object]:
+    """Build a server as a site does: a copy of its folder, an overlay with addresses, secrets and images.
+
+    `settings` are what a site merges into further ConfigMaps.
+    """
     if not (folder / "base").exists():
         shutil.copytree(CHECKOUT / server / "deploy", folder / "base")
         if (CHECKOUT / server / "observability").exists():
@@ -84,7 +94,11 @@ def site(folder: Path, server: str, components: tuple[str, ...] = (), **changed:
                 "name": "addresses",
                 "behavior": "merge",
                 "literals": [f"{name}={addresses[name]}" for name in names],
-            }
+            },
+            *(
+                {"name": name, "behavior": "merge", "literals": list(literals)}
+                for name, literals in settings.items()
+            ),
         ],
         "secretGenerator": [
             {"name": name, "literals": [f"{key}=x" for key in sorted(keys)]}

@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
+import yaml
 
 from manifests.conftest import ADDRESSES, SECRETS, site
 from manifests.support.kustomize import CHECKOUT, SERVERS
+from manifests.support.network import Network
 from manifests.support.objects import named, of_kind, plain, references, workloads
 
 DOCUMENTATION = re.compile(r"192\.0\.2\.\d+")
@@ -87,6 +89,32 @@ def test_prometheus_gets_every_rule_file(deployed):
     )
     folder = CHECKOUT / "server3-serving/observability/prometheus/rules"
     assert set(rules) == {path.name for path in folder.glob("*.rules.yml")}
+
+
+def test_mail_goes_by_the_relay_of_the_site(tmp_path, deployed):
+    server, relay = "server3-serving", "10.20.0.25"
+    mail = {"RELAY": f"{relay}:587", "FROM": "readmission@example.org", "ON_CALL": "night@example.org",
+            "OPERATORS": "day@example.org"}  # fmt: skip
+    objects = site(tmp_path, server, settings={"mail": [f"{name}={value}" for name, value in mail.items()]})
+
+    def config(objects):
+        found = {plain(one["metadata"]["name"]): one for one in of_kind(objects, "ConfigMap")}
+        return found["alertmanager-config"]
+
+    told = yaml.safe_load(config(objects)["data"]["alertmanager.yml"])
+    as_shipped = yaml.safe_load(config(deployed(server))["data"]["alertmanager.yml"])
+    assert (told["global"]["smtp_smarthost"], told["global"]["smtp_from"]) == (mail["RELAY"], mail["FROM"])
+    written = {one["name"]: one["email_configs"] for one in told["receivers"] if "email_configs" in one}
+    assert {name: [one["to"] for one in to] for name, to in written.items()} == {
+        "on-call": [mail["ON_CALL"]],
+        "in-working-hours": [mail["OPERATORS"]],
+    }
+    # Nothing else is another, and another file starts another pod.
+    assert (told["route"], told["inhibit_rules"]) == (as_shipped["route"], as_shipped["inhibit_rules"])
+    assert config(objects)["metadata"]["name"] != config(deployed(server))["metadata"]["name"]
+    alertmanager = next(one for one in workloads(objects) if one.name == "alertmanager")
+    assert Network(objects).outside(alertmanager, relay) == {25, 587}
+    assert Network(deployed(server)).outside(alertmanager, relay) == set()
 
 
 def test_grafana_gets_every_dashboard(deployed):
