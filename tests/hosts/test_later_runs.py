@@ -67,6 +67,17 @@ def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files
     ]
 
 
+def test_a_second_control_machine_does_not_make_the_secrets_anew(control, tmp_path, changed_files):
+    elsewhere = tmp_path / "vault.yml"
+    given = ("-e", f"secrets_file={elsewhere}", "-e", f"secrets_key_file={tmp_path / 'vault.key'}")
+    # On one host alone too, and one that changes nothing.
+    for playbook, *more in (("site",), ("site", "--limit", SERVING), ("verify",)):
+        refused = control.play(playbook, *given, *more, fails=True)
+        assert f"{DATA}, {TRACKING}, {SERVING} run with secrets" in refused.output
+    assert list(tmp_path.iterdir()) == []
+    assert not any(changed_files().values())
+
+
 def test_a_moved_node_changes_exactly_the_files_that_name_it(
     control, site, snapshot, fleeting, changed_files
 ):

@@ -62,6 +62,10 @@ def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
     # The API's verified copy of the model is a part of the state, so that two demos never share one.
     assert list(tmp_path.glob("*/serving/**/input_schema.json"))
     assert not still_running(tmp_path)
+    # A thousand deprecation lines of a library buried what the tasks say.
+    logs = [path.read_text() for path in tmp_path.glob("*/airflow/logs/dag_id=train_and_register/*/*/*.log")]
+    assert len(logs) == 2
+    assert not [line for text in logs for line in text.splitlines() if "is deprecated" in line]
 
     second = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
     assert "nothing to do for the DAGs" in second

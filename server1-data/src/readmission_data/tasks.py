@@ -3,11 +3,13 @@
 import dataclasses
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
+
+# When it is imported, and when it reads a model, skops asks every loaded module for NumPy's functions. Each
+# of Airflow's old names answers that it is deprecated: a thousand lines in a task's log.
+warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
 
 from readmission_data import pipeline_metrics
 from readmission_data.clean import tasks as clean_tasks
@@ -60,23 +62,9 @@ def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
 
 def train_candidates() -> dict[str, Any]:
     """Task 1 of `train_and_register`: every candidate, recorded in MLflow."""
-    with _readable_log():
-        return train(DataSettings()).to_json()
+    return train(DataSettings()).to_json()
 
 
 def register_best(training: dict[str, Any]) -> dict[str, Any]:
     """Task 2 of `train_and_register`: the best one as a version, and the aliases."""
-    with _readable_log():
-        return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
-
-
-@contextmanager
-def _readable_log() -> Iterator[None]:
-    """Leave out what skops makes Airflow say, a thousand lines a task.
-
-    skops asks every module that is loaded for NumPy's functions, and each of Airflow's old names answers that
-    it is deprecated.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
-        yield
+    return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
