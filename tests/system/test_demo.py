@@ -99,6 +99,7 @@ def test_without_any_data_set_it_says_so_loudly(tmp_path):
         checkout,
         state,
         READMISSION_DATASET="",
+        READMISSION_CANDIDATES='["lightgbm"]',
         NO_PROXY="127.0.0.1,localhost",
         PYTHONPATH=source,
         **nowhere,

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sqlite3
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
@@ -9,6 +10,8 @@ from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
 from readmission_data.dataset import synthetic
+from readmission_data.pipeline_metrics import report_raw
+from readmission_data.settings import DataSettings
 from readmission_data.tasks import load_batches
 
 
@@ -75,3 +78,14 @@ def test_each_load_says_what_rawdata_holds_and_whether_more_will_come(tmp_path, 
     with pytest.raises(AirflowSkipException):
         load_batches(everything=False)
     assert received() == whole
+
+    # A feed of this data set ends as well. One of a hospital's own data never does.
+    monkeypatch.setenv("READMISSION_SOURCE", "feed")
+    monkeypatch.setenv("READMISSION_FEED_URL", "http://feed:8300/encounters")
+    settings = DataSettings()
+    for kind, ends in (("synthetic", 1), ("own", 0)):
+        with contextlib.closing(sqlite3.connect(tmp_path / "raw.db")) as raw:
+            raw.execute("UPDATE batch_info SET dataset_kind = ?", [kind])
+            raw.commit()
+        report_raw(settings, exhausted=True)
+        assert received()["airflow.readmission.raw.source_exhausted"] == ends

@@ -21,7 +21,8 @@ _KINDS: Final = ("train", "validation", "test", "known", "rejected")
 def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
     """Send what RawData holds. `exhausted` tells that the source had nothing more.
 
-    Only a file can be read to its end: a feed without news may have news tomorrow, or be broken.
+    A file can be read to its end, and so can the public data set and the sample, whoever hands them out. A
+    feed of other data without news may have news tomorrow, or be broken.
     """
     engine = databases.create_engine(settings.raw_url)
     try:
@@ -30,7 +31,8 @@ def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
     finally:
         engine.dispose()
     stats.gauge("readmission.raw.batches", len(batches))
-    stats.gauge("readmission.raw.source_exhausted", int(exhausted and settings.source == "file"))
+    ends = settings.source == "file" or (bool(batches) and batches[-1].dataset_kind != "own")
+    stats.gauge("readmission.raw.source_exhausted", int(exhausted and ends))
     if not batches:
         return
     last = batches[-1]

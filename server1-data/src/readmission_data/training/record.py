@@ -92,20 +92,22 @@ def record(fitted: Fitted, measured: Measured, data: TrainingData, settings: Dat
             "train_rows": len(data.train.labels),
         }
     )
-    _log_metrics(fitted, measured)
+    # Before the metrics: MLflow would read back the history of each, to write it into the model as well.
+    model_uri, model_id = _log_estimator(fitted, len(data.feature_names))
+    _log_metrics(fitted, measured, model_id)
     with TemporaryDirectory(prefix="readmission-") as folder:
         _write_tables(Path(folder), fitted, measured, data, by_group, rests_on)
         _write_plots(Path(folder) / "plots", measured, test, by_group, rests_on)
         mlflow.log_artifacts(folder)
-    return _log_estimator(fitted, len(data.feature_names))
+    return model_uri
 
 
-def _log_metrics(fitted: Fitted, measured: Measured) -> None:
+def _log_metrics(fitted: Fitted, measured: Measured, model_id: str) -> None:
     now = int(time() * 1000)
     # MLflow's stores differ in what they make of a NaN: what could not be measured is left out.
     values = {name: value for name, value in measured.metrics.items() if np.isfinite(value)}
     values |= {"threshold": measured.threshold, "fit_seconds": sum(trial.seconds for trial in fitted.trials)}
-    metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+    metrics = [Metric(name, value, now, 0, model_id=model_id) for name, value in values.items()]
     for step, trial in enumerate(fitted.trials):
         metrics.append(Metric("trial_average_precision", trial.average_precision, now, step))
     active = mlflow.active_run()
@@ -155,7 +157,7 @@ def _write_plots(
         figure.savefig(folder / f"{name}.png")
 
 
-def _log_estimator(fitted: Fitted, width: int) -> str:
+def _log_estimator(fitted: Fitted, width: int) -> tuple[str, str]:
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), "features")]),
         outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]),
@@ -170,4 +172,4 @@ def _log_estimator(fitted: Fitted, width: int) -> str:
         skops_trusted_types=list(TRUSTED_TYPES),
         pyfunc_predict_fn="predict_proba",
     )
-    return str(logged.model_uri)
+    return str(logged.model_uri), str(logged.model_id)

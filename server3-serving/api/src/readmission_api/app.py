@@ -124,7 +124,7 @@ async def _look(parts: Parts) -> None:
     try:
         await asyncio.to_thread(parts.store.refresh)
     except Exception as error:  # noqa: BLE001 - the next look may go better; the model in memory serves on
-        log_crash(error)
+        log_crash(error, "the look at the alias")
 
 
 async def _pause(parts: Parts) -> None:

@@ -70,7 +70,7 @@ class Application:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            log_crash(error)
+            log_crash(error, f"request {request_id}")
             if not status:
                 status = 500
                 await problems.send_problem(send, problems.internal(), request_id)
@@ -81,11 +81,14 @@ class Application:
         self.parts.instruments.requests.labels(path, scope["method"], str(status)).inc()
 
 
-def log_crash(error: BaseException) -> None:
-    """Log where an error came from, without its message: that may hold a patient's values."""
+def log_crash(error: BaseException, what: str) -> None:
+    """Log where an error came from, without its message: that may hold a patient's values.
+
+    `what` failed: a request by its id, or a piece of work.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
-    logger.error("request failed: %s at %s", type(error).__name__, where)
+    logger.error("%s failed: %s at %s", what, type(error).__name__, where)
 
 
 def add_error_handlers(api: FastAPI, parts: Parts) -> None:
