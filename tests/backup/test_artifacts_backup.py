@@ -5,11 +5,14 @@ import io
 import os
 
 import pytest
+from minio import Minio
 from minio.error import S3Error
 
 from backup.conftest import client, store_settings
 from readmission_backup.accounts import set_up
 from readmission_backup.backups import catalog_of
+from readmission_backup.errors import BrokenBackupError
+from readmission_backup.store import Hashing, checked, put
 
 FILES = {
     "1/models/m-1/artifacts/model.onnx": os.urandom(300_000),
@@ -108,6 +111,47 @@ def test_a_broken_artifact_is_refused_before_anything_is_written(artifacts, give
     assert done.returncode == 1
     assert "is broken" in done.stderr
     assert hashes(artifacts) == {}
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["before the first read", "between the reads"])
+def test_an_artifact_that_changes_while_it_is_copied_leaves_nothing_broken(
+    after, artifacts, given, command, settings, monkeypatch
+):
+    empty(artifacts)
+
+    def write(data):
+        artifacts.put_object("mlflow", "model", io.BytesIO(data), len(data))
+
+    write(b"AAAA")
+    reads = []
+
+    def get(self, bucket, name, *rest, **options):
+        if bucket == "mlflow":
+            if len(reads) == after:
+                write(b"BBBB")
+            reads.append(name)
+        return original(self, bucket, name, *rest, **options)
+
+    original = Minio.get_object
+    with monkeypatch.context() as patch:
+        patch.setattr(Minio, "get_object", get)
+        done = command(given(), "artifacts")
+    assert done.returncode == 1
+    assert "the artifact model changed while it was copied; run the backup again" in done.stderr
+    write(b"AAAA")
+    assert command(given(), "artifacts").returncode == 0
+    assert "every byte is as it was written" in command(given(), "verify").stdout
+    (entry,) = next(catalog_of(settings(), "artifacts").whole()).entries
+    assert entry.sha256 == hashlib.sha256(b"AAAA").hexdigest()
+
+
+@pytest.mark.parametrize("size", [4, 3_000_000])
+def test_bytes_that_are_not_those_expected_never_become_an_object(size, artifacts):
+    artifacts.put_object("mlflow", "source", io.BytesIO(bytes(size)), size)
+    stream = Hashing(checked(artifacts, "mlflow", "source", 4, hashlib.sha256(b"AAAA").hexdigest()))
+    with pytest.raises(BrokenBackupError, match="source is broken"):
+        put(artifacts, "mlflow", "target", stream, 4)
+    assert "target" not in hashes(artifacts)
 
 
 @pytest.mark.usefixtures("artifacts")

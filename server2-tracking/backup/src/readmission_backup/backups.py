@@ -2,16 +2,20 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from minio import Minio
+from minio.error import S3Error
 
 from readmission_backup import mysql
 from readmission_backup.catalog import Catalog, Entry, Kind, Manifest
-from readmission_backup.errors import BackupError
+from readmission_backup.errors import BackupError, BrokenBackupError
 from readmission_backup.settings import BackupSettings
-from readmission_backup.store import PART, Hashing, chunks, connect, need, put, sizes
+from readmission_backup.store import PART, Hashing, checked, chunks, connect, need, put, sizes
 
 log = logging.getLogger(__name__)
+
+_CHANGED: Final = ("PreconditionFailed", "NoSuchKey")
 
 
 def client_of(settings: BackupSettings) -> Minio:
@@ -64,16 +68,20 @@ def back_up_artifacts(settings: BackupSettings) -> Manifest:
 
 def _copy(catalog: Catalog, source: str, key: str, etag: str, there: dict[str, int]) -> Entry:
     """Read an artifact for its hash, and keep it under its hash where it is not there yet."""
-    stream = Hashing(chunks(catalog.client, source, key))
-    while stream.read(PART):
-        pass
-    target = f"{catalog.folder}objects/{stream.sha256}"
-    if there.get(target) != stream.size:
-        again = Hashing(chunks(catalog.client, source, key))
-        put(catalog.client, catalog.bucket, target, again, stream.size)
-        if again.sha256 != stream.sha256:
-            raise BackupError(f"the artifact {key} changed while it was copied; run the backup again")
-        there[target] = stream.size
+    client = catalog.client
+    try:
+        stream = Hashing(chunks(client, source, key, etag))
+        while stream.read(PART):
+            pass
+        target = f"{catalog.folder}objects/{stream.sha256}"
+        if there.get(target) != stream.size:
+            again = Hashing(checked(client, source, key, stream.size, stream.sha256))
+            put(client, catalog.bucket, target, again, stream.size)
+            there[target] = stream.size
+    except (BrokenBackupError, S3Error) as error:
+        if isinstance(error, S3Error) and error.code not in _CHANGED:
+            raise
+        raise BackupError(f"the artifact {key} changed while it was copied; run the backup again") from error
     return Entry(key, target, stream.size, stream.sha256, etag)
 
 

@@ -84,9 +84,9 @@ def put(client: Minio, bucket: str, name: str, stream: Hashing, size: int = -1) 
     client.put_object(bucket, name, cast("BinaryIO", stream), size, part_size=PART)
 
 
-def chunks(client: Minio, bucket: str, name: str) -> Iterator[bytes]:
-    """Yield the bytes of an object."""
-    answer = client.get_object(bucket, name)
+def chunks(client: Minio, bucket: str, name: str, etag: str = "") -> Iterator[bytes]:
+    """Yield the bytes of an object; with an ETag the store refuses one that has another by now."""
+    answer = client.get_object(bucket, name, request_headers={"If-Match": f'"{etag}"'} if etag else None)
     try:
         yield from answer.stream(_CHUNK)
     finally:
@@ -95,12 +95,20 @@ def chunks(client: Minio, bucket: str, name: str) -> Iterator[bytes]:
 
 
 def checked(client: Minio, bucket: str, name: str, size: int, sha256: str) -> Iterator[bytes]:
-    """Yield an object's bytes; at their end raises `BrokenBackupError` where they are not those written."""
+    """Yield an object's bytes; raises `BrokenBackupError` where they are not those written.
+
+    It raises before the last of `size` bytes is out: what reads them never comes to its end by wrong ones.
+    """
     stream = Hashing(chunks(client, bucket, name))
-    while part := stream.read(_CHUNK):
-        yield part
+    last = b""
+    while (part := stream.read(_CHUNK)) and stream.size <= size:
+        if last:
+            yield last
+        last = part
     if (stream.size, stream.sha256) != (size, sha256):
         raise BrokenBackupError(f"{name} is broken: {stream.size} bytes, {size} were written; take another")
+    if last:
+        yield last
 
 
 def sizes(client: Minio, bucket: str, prefix: str) -> dict[str, int]:
