@@ -43,7 +43,10 @@ class FeedSource:
         return str(url.copy_with(userinfo=b"", query=None)).rstrip("/")
 
     def deliver(self, ledger: Sequence[Batch]) -> Delivery:
-        """Fetch the block after the feed's last batch, or the first one where the feed's source is new."""
+        """Fetch the block after the feed's last batch, or the first one where the feed's source is new.
+
+        What follows a block is fetched when it is asked for.
+        """
         earlier = [
             batch for batch in ledger if (batch.source_kind, batch.source_name) == (self.kind, self.name)
         ]
@@ -52,11 +55,11 @@ class FeedSource:
         if answer.status_code == HTTPStatus.CONFLICT:
             # The feed's source has changed: its rows are taken from the start, known ones told apart.
             answer = self._fetch(None)
-        if answer.status_code != HTTPStatus.OK:
-            raise SourceError(f"{self.name} answered {answer.status_code}{_detail(answer)}")
         return self._delivery(answer, earlier)
 
     def _delivery(self, answer: httpx.Response, earlier: Sequence[Batch]) -> Delivery:
+        if answer.status_code != HTTPStatus.OK:
+            raise SourceError(f"{self.name} answered {answer.status_code}{_detail(answer)}")
         try:
             sha256 = answer.headers["Feed-Source-SHA256"]
             next_cursor = answer.headers["Feed-Next-Cursor"]
@@ -76,7 +79,7 @@ class FeedSource:
             whole=False,
             train_limit=None,
             held_out=True,
-            exhausted=exhausted,
+            following=None if exhausted else lambda: self._delivery(self._fetch(next_cursor), earlier),
             cursor=lambda _offset: next_cursor,
         )
 

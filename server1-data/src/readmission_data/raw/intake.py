@@ -49,7 +49,10 @@ class _Judged:
 
 @dataclass(slots=True)
 class Intake:
-    """One load while it goes on, inside the caller's transaction. `offset` is where the next one begins."""
+    """One load while it goes on, inside the caller's transaction. `offset` is where the next one begins.
+
+    `delivery` is the one that the load has come to.
+    """
 
     connection: sa.Connection
     delivery: Delivery
@@ -73,10 +76,20 @@ class Intake:
     @property
     def exhausted(self) -> bool:
         """Whether the source is known to have nothing for the next load."""
-        return self.delivery.exhausted and not self._left_over
+        return self.delivery.following is None and not self._left_over
 
     def run(self) -> None:
-        """Take rows until the train rows of one load are there and nothing else is wanted."""
+        """Take rows until the train rows of one load are there and nothing else is wanted.
+
+        A delivery without rows, of blank lines alone, gives way to the one that follows it: a load without
+        rows enters no ledger line, and the next one would come to the same place.
+        """
+        self._take_blocks()
+        while not self.rows_read and self.delivery.following is not None:
+            self.delivery = self.delivery.following()
+            self._take_blocks()
+
+    def _take_blocks(self) -> None:
         # A block is made ready while the database takes the one before it.
         with closing(one_ahead(map(self._prepare, self.delivery.blocks))) as blocks:
             for prepared in blocks:

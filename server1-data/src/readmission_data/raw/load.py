@@ -94,14 +94,14 @@ def _load(connection: sa.Connection, source: Source, salt: str) -> LoadResult:
         intake.run()
         if intake.rows_read == 0:
             log.info("%s: nothing new", source.name)
-            return LoadResult(None, source.name)
+            return LoadResult(None, source.name, exhausted=intake.exhausted)
         batch = ledger.Batch(
             batch=number,
             source_kind=source.kind,
             source_name=source.name,
             source_sha256=delivery.sha256,
             dataset_kind=delivery.dataset_kind,
-            next_cursor=delivery.cursor(intake.offset),
+            next_cursor=intake.delivery.cursor(intake.offset),
             next_line=intake.line_number,
             repeats_possible=seen.repeats_possible(),
             rows_read=intake.rows_read,

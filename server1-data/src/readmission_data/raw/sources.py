@@ -25,8 +25,9 @@ class Delivery:
 
     `earlier` are the batches that this source brought before; `whole` tells that the blocks run to its end.
     `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
-    rows of validation and test are taken, from all blocks; without it an earlier load has them. `exhausted`
-    tells that nothing follows the last block. `cursor` spells a place in the source for the ledger.
+    rows of validation and test are taken, from all blocks; without it an earlier load has them. `following`
+    fetches what comes after the last block, None where the source ends there; it is for a load that got no
+    row from this delivery. `cursor` spells a place in the source for the ledger.
     """
 
     sha256: str
@@ -37,7 +38,7 @@ class Delivery:
     whole: bool
     train_limit: int | None
     held_out: bool
-    exhausted: bool
+    following: "Callable[[], Delivery] | None"
     cursor: Callable[[int], str]
 
 
@@ -94,7 +95,7 @@ class FileSource:
             whole=True,
             train_limit=self.batch_size,
             held_out=not earlier,
-            exhausted=True,
+            following=None,
             cursor=str,
         )
 

@@ -135,6 +135,21 @@ def test_a_feed_that_stays_in_trouble_is_told_in_one_line(settings, query, tmp_p
     assert query("SELECT COUNT(*) FROM batch_info") == [(0,)]
 
 
+def test_blocks_of_blank_lines_are_passed_over(settings, query, tmp_path):
+    lines = [*csv_lines.lines(20), *[""] * 50, "torn", *csv_lines.lines(19, start=21), *[""] * 50]
+    path = csv_lines.write(tmp_path / "d.csv", lines)
+    with serving(path) as url:
+        given = settings(source="feed", feed_url=url, batch_size=20)
+        results = list(load_all(given))
+        again = load_next(given)
+
+    found = [(result.batch, result.loaded, result.rejected, result.exhausted) for result in results]
+    assert found == [(1, 20, 0, False), (2, 9, 1, False), (3, 10, 0, False), (None, 0, 0, True)]
+    assert (again.batch, again.exhausted) == (None, True)
+    assert query("SELECT line_number, line FROM rejected_rows") == [(72, "torn")]
+    assert query("SELECT next_line FROM batch_info") == [(22,), (82,), (102,)]
+
+
 def test_a_feed_whose_source_changed_is_read_from_the_start(settings, tmp_path):
     lines = csv_lines.lines(40)
     path = csv_lines.write(tmp_path / "d.csv", lines[:20])
