@@ -78,7 +78,8 @@ def spell_csv(texts: Any, null: bytes) -> bytes:  # noqa: ANN401 - pyarrow has n
     `null` is one sign for a field without a value; no other field holds it.
     """
     text = bytes(content(texts)).replace(null, _NULL.encode())
-    return text.replace(b"\r\n", b"\n") if b"\r" in text else text
+    # A line that is cut off before its line feed may end with the return alone.
+    return text.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in text else text
 
 
 def content(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no types

@@ -91,11 +91,19 @@ def test_line_ends_byte_order_mark_and_empty_lines_do_not_matter(settings, tmp_p
     assert load_next(settings(dataset=str(dataset), batch_size=10)).batch is None
 
 
-def test_a_last_line_without_its_end_is_loaded(settings, tmp_path):
+# With its return `NO` would fit into the column, `<30` would not.
+@pytest.mark.parametrize(
+    ("end", "last_end", "readmitted"), [("\n", "", "NO"), ("\r\n", "\r", "NO"), ("\r\n", "\r", "<30")]
+)
+def test_a_last_line_without_its_end_is_loaded(settings, query, tmp_path, end, last_end, readmitted):
+    lines = [csv_lines.HEADER, *csv_lines.lines(9), csv_lines.line(10, readmitted=readmitted)]
     dataset = tmp_path / "d.csv"
-    dataset.write_text("\n".join([csv_lines.HEADER, *csv_lines.lines(10)]))
+    dataset.write_bytes((end.join(lines) + last_end).encode())
 
     assert load_next(settings(dataset=str(dataset))).loaded == 10
+    table = ENCOUNTERS[split_of(lines[-1])]
+    stored = sa.select(table.c.readmitted).where(table.c.encounter_id == 10)
+    assert query(stored) == [(readmitted,)]
 
 
 def test_a_bad_row_is_kept_with_its_place_and_reason_and_the_rest_loads(settings, query, tmp_path):
