@@ -9,8 +9,11 @@ from readmission_data.encounters import levels
 MISSING: Final = "?"
 """How the CSV spells a missing value."""
 
-ICD9_PATTERN: Final = r"(?:[0-9]{1,3}|V[0-9]{2}|E[0-9]{3})(?:\.[0-9]{1,2})?"
-"""An ICD-9-CM code as the CSV spells it: no leading zeros are kept ("8" is 008)."""
+ICD9_PATTERN: Final = r"(?:(?:[0-9]{1,3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[0-9]{3}(?:\.[0-9])?)"
+"""An ICD-9-CM code as the CSV spells it: no leading zeros are kept ("8" is 008).
+
+External causes (E) have at most one decimal, all others two: no code is longer than six signs.
+"""
 
 
 class Kind(StrEnum):

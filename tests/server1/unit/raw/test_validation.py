@@ -1,10 +1,14 @@
+import itertools
+import re
+
 import numpy as np
 import pytest
 
-from readmission_data.encounters.columns import BY_NAME, COLUMNS, MISSING, Kind
+from readmission_data.encounters.columns import BY_NAME, COLUMNS, ICD9_PATTERN, MISSING, Kind
 from readmission_data.raw import lines
 from readmission_data.raw.lines import Block, cut
-from readmission_data.raw.tables import REJECTED_ROWS
+from readmission_data.raw.split import Split
+from readmission_data.raw.tables import ENCOUNTERS, REJECTED_ROWS
 from readmission_data.raw.validation import Checked, check
 from support import csv_lines
 
@@ -81,8 +85,15 @@ def test_missing_is_allowed_where_the_schema_says_so(column):
 def test_a_diagnosis_is_an_icd9_code(column):
     for good in ("8", "38", "428", "250.8", "250.83", "V58", "V58.61", "E885", "E885.9"):
         assert reason(**{column.name: good}) is None
-    for bad in ("", "4280", "V5", "V588", "E88", "428.", "428.123", "v58", "I50.9", "428 "):
+    for bad in ("", "4280", "V5", "V588", "E88", "428.", "428.123", "E885.12", "v58", "I50.9", "428 "):
         assert reason(**{column.name: bad}).startswith(f"{column.name}: must be an ICD-9 code")
+
+
+def test_no_diagnosis_is_longer_than_its_column():
+    longest = {ENCOUNTERS[Split.TRAIN].c[column.name].type.length for column in DIAGNOSES}
+    # One sign of each sort stands for all of it.
+    codes = ("".join(signs) for signs in itertools.product("0VE.", repeat=max(longest) + 1))
+    assert [code for code in codes if re.fullmatch(ICD9_PATTERN, code)] == []
 
 
 @pytest.mark.parametrize("name", ["encounter_id", "patient_nbr"])

@@ -25,7 +25,7 @@ NUMERIC = [column.name for column in PREDICTORS if column.kind is Kind.INTEGER]
 CATEGORICAL = [column.name for column in PREDICTORS if column.kind is not Kind.INTEGER]
 ICD9 = [column.name for column in PREDICTORS if column.kind is Kind.ICD9]
 CODES = ["428", "250.83", "414", "V57", "E888", "8", "786.5", "401", "780", "?"]
-ICD9_PATTERN = r"^(?:\d{1,3}|V\d{2}|E\d{3})(?:\.\d{1,2})?$"
+ICD9_PATTERN = r"^(?:(?:\d{1,3}|V\d{2})(?:\.\d{1,2})?|E\d{3}(?:\.\d)?)$"
 LABS = {"max_glu_serum", "A1Cresult"}
 GROUPS = ("patient", "stay", "diagnoses", "labs", "drugs", "history")
 
