@@ -1,8 +1,17 @@
 """Patients drawn field by field from the distributions in a model's schema: none of them is a real one."""
 
 import random
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_MISSING: Final = "?"
+_OTHER: Final = "other"
+_ICD9_KEYS: Final = (
+    *(str(number) for number in range(1, 1000)),
+    *(f"V{number:02}" for number in range(1, 90)),
+)
+"""What can stand before the dot of a diagnosis: diseases and injuries, and other reasons for a stay."""
 
 
 def draw(schema: Mapping[str, Any], count: int, seed: int) -> list[dict[str, Any]]:
@@ -32,4 +41,11 @@ def _column(
     if field["kind"] == "category":
         return rng.choices(list(distribution["levels"]), list(distribution["levels"].values()), k=count)
     groups = rng.choices(list(distribution["groups"]), list(distribution["groups"].values()), k=count)
-    return [rng.choice(codes.get(group, ["?"])) if group != "?" else "?" for group in groups]
+    choices = {**codes, _OTHER: _unlisted(field["pattern"], codes), _MISSING: [_MISSING]}
+    return [rng.choice(choices[group]) for group in groups]
+
+
+def _unlisted(pattern: str, codes: Mapping[str, list[str]]) -> list[str]:
+    """Return diagnoses that a field takes and that no group lists: the contract calls these `other`."""
+    listed = {code for group in codes.values() for code in group}
+    return [key for key in _ICD9_KEYS if key not in listed and re.fullmatch(pattern, key, re.ASCII)]
