@@ -107,16 +107,28 @@ def _drop_unregistered(client: MlflowClient, result: TrainingResult) -> None:
 
 
 def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion) -> dict[str, str]:
-    """Let the gate decide, write its decision down, then move the aliases; return the decision's tags."""
+    """Let the gate decide, write its decision down, then move the aliases; return the decision's tags.
+
+    A version that was rolled back meanwhile moves no alias any more.
+    """
     number = str(version.version)
-    aliases.finish_rollback(client)
+    if aliases.finish_rollback(client):
+        # It may have been this version that it took out of service.
+        version = client.get_model_version(MODEL_NAME, number)
+    rolled_back = version.tags.get(aliases.ROLLBACK_REASON)
     production = aliases.current(client).get(Alias.PRODUCTION)
     tags: dict[str, str] = {
         name: version.tags[name] for name in (GATE, GATE_REASON, _AGAINST) if name in version.tags
     }
-    # A decision stands as long as production is what it was compared with, or already this version.
-    if tags.get(_AGAINST) != (production or _NOBODY) and (production != number or _AGAINST not in tags):
-        decision = _decide(client, settings, number, production)
+    against = tags.get(_AGAINST)
+    # A decision stands as long as production is what it was compared with, or already this version; and where
+    # a person has decided since.
+    if against is None or not (rolled_back or production == number or against == (production or _NOBODY)):
+        decision = (
+            gate.Decision(promoted=False, reason=rolled_back)
+            if rolled_back
+            else _decide(client, settings, number, production)
+        )
         tags = {
             GATE_REASON: decision.reason,
             GATE: str(Alias.PRODUCTION if decision.promoted else Alias.CHALLENGER),
@@ -125,7 +137,9 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
         }
         for name, value in tags.items():
             client.set_model_version_tag(MODEL_NAME, number, name, value)
-    if tags[GATE] == Alias.PRODUCTION:
+    if rolled_back:
+        logger.warning("version %s of %s moves no alias: %s", number, MODEL_NAME, rolled_back)
+    elif tags[GATE] == Alias.PRODUCTION:
         aliases.promote(client, number)
     else:
         aliases.challenge(client, number)

@@ -107,3 +107,24 @@ def test_a_registration_ends_a_rollback_that_was_killed(promoted: dict[str, Trai
     # Production is synthetic again, so the other model of real data replaces it.
     assert done.aliases["previous"] == "1"
     assert done.aliases["production"] == done.version == "4"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_registration_run_again_leaves_a_rolled_back_version_out_of_service(
+    serving: dict[str, Trained], tmp_path: Path, *, killed: bool
+) -> None:
+    own = in_copy(serving, database(serving["own"]), tmp_path / "mlflow.db")["own"]
+    # Its aliases are moved; that it is settled is not yet written down.
+    assert died(4, register, own.settings, own.first, changes=("set_model_version_tag",))
+    client = versions.connect(own.settings)
+    assert aliases.current(client) == {"production": "3", "previous": "1"}
+    if killed:
+        assert died(2, aliases.rollback, own.settings)
+    else:
+        aliases.rollback(own.settings)
+
+    # The second time it is settled.
+    for _ in range(2):
+        done = register(own.settings, own.first)
+        assert done.version == "3"
+        assert done.aliases == {"production": "1", "previous": "3"}
