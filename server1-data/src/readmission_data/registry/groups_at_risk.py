@@ -1,5 +1,6 @@
 """For whom a model is worse: the gaps that its card has to show, measured on test."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ import pandas as pd
 from readmission_data.registry.scoring import Scores
 from readmission_data.training.bootstrap import Interval, intervals
 from readmission_data.training.metrics import Array
+from readmission_data.training.subgroups import SMALLEST
 
 _YOUNG: Final = ("[0-10)", "[10-20)", "[20-30)")
 _OLD: Final = ("[80-90)", "[90-100)")
@@ -23,13 +25,19 @@ GROUPS: Final[Mapping[str, tuple[str, tuple[str, ...] | None]]] = {
 """Name of each group, its column and its levels; None stands for a missing value."""
 
 
+_UNKNOWN: Final = Interval(math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True, slots=True)
 class GroupQuality:
-    """How good the risk is for one group; `recall` is the share of its positives that the threshold flags."""
+    """How good the risk is for one group; `recall` is the share of its positives that the threshold flags.
+
+    A group of fewer encounters than `SMALLEST` is counted but not described: its other figures are NaN.
+    """
 
     name: str
     encounters: int
-    positives: int
+    positives: float
     roc_auc: Interval
     recall: Interval
 
@@ -44,10 +52,17 @@ def measure(
     samples: int,
     seed: int,
 ) -> list[GroupQuality]:
-    """Return the quality for each of `GROUPS` that has both labels among the rows [n] of `frame`."""
+    """Return the quality for each of `GROUPS` among the rows [n] of `frame`.
+
+    Left out are a group without rows, and one of `SMALLEST` rows or more that has one label alone.
+    """
     found = []
     for name, (column, levels) in GROUPS.items():
         mask = (frame[column].isna() if levels is None else frame[column].isin(levels)).to_numpy(dtype=bool)
+        encounters = int(mask.sum())
+        if 0 < encounters < SMALLEST:
+            found.append(GroupQuality(name, encounters, math.nan, _UNKNOWN, _UNKNOWN))
+            continue
         if np.unique(labels[mask]).size < 2:  # noqa: PLR2004 - both labels
             continue
         measured = intervals(
@@ -62,8 +77,8 @@ def measure(
         found.append(
             GroupQuality(
                 name=name,
-                encounters=int(mask.sum()),
-                positives=int(labels[mask].sum()),
+                encounters=encounters,
+                positives=float(labels[mask].sum()),
                 roc_auc=measured["roc_auc"],
                 recall=measured["recall"],
             )

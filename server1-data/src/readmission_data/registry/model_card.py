@@ -15,6 +15,7 @@ from readmission_data.registry.groups_at_risk import GroupQuality
 from readmission_data.registry.quality_report import QualityReport
 from readmission_data.training import bootstrap
 from readmission_data.training.lineage import Lineage
+from readmission_data.training.subgroups import SMALLEST
 
 _SYNTHETIC_BANNER = """> # SYNTHETIC DATA
 > This model was trained on encounters that a program made up. It shows that the system works, and says
@@ -171,6 +172,8 @@ def _fairness(evidence: Evidence) -> str:
     lines = [
         "## For whom it is worse",
         "Measured on test. A group with few positives has a wide interval.",
+        f"A group of fewer than {SMALLEST} encounters is counted but not described: its figures",
+        "would be about persons.",
         "",
         "| Group | Encounters | Readmitted | ROC AUC | Readmitted who are flagged |",
         "|---|---|---|---|---|",
@@ -179,13 +182,13 @@ def _fairness(evidence: Evidence) -> str:
         _row(
             group.name,
             f"{group.encounters:,}",
-            f"{group.positives / group.encounters:.1%}",
+            _percent(group.positives / group.encounters),
             _interval(group.roc_auc),
             _interval(group.recall),
         )
         for group in evidence.gaps
     ]
-    quality = {group.name: group for group in evidence.gaps}
+    quality = {group.name: group for group in evidence.gaps if not math.isnan(group.roc_auc.value)}
     if {"Under 30 years", "80 years and over"} <= set(quality):
         young, old = quality["Under 30 years"].roc_auc.value, quality["80 years and over"].roc_auc.value
         worse, better = ("of 80 and over", "under 30") if old < young else ("under 30", "of 80 and over")

@@ -1,5 +1,6 @@
 """What a reader of the card finds, and what it says of groups."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from readmission_data.registry.errors import RegistryError
 from readmission_data.registry.groups_at_risk import GroupQuality
 from readmission_data.training import bootstrap
 from readmission_data.training.lineage import Lineage
+from readmission_data.training.subgroups import SMALLEST
 
 from .conftest import Sample
 
@@ -232,3 +234,26 @@ def test_groups_are_measured_on_their_own_rows(sample: Sample) -> None:
     assert found["80 years and over"].encounters == old.sum()
     assert 0.3 < found["30 to 79 years"].roc_auc.value < 0.7
     assert found["Race not recorded"].encounters == frame["race"].isna().sum()
+
+
+def test_a_group_too_small_to_measure_is_counted_but_not_described(sample: Sample) -> None:
+    young = SMALLEST - 1
+    rows = young + 40
+    frame = pd.DataFrame({"age": ["[20-30)"] * young + ["[80-90)"] * 40, "race": "Caucasian"})
+    labels = np.arange(rows, dtype=np.int8) % 2
+    gaps = groups_at_risk.measure(
+        frame,
+        labels,
+        np.linspace(0.1, 0.9, rows),
+        np.arange(rows),
+        threshold=0.5,
+        samples=20,
+        seed=1,
+    )
+    card = model_card.write(schema(sample, "own"), dataclasses.replace(evidence(), gaps=gaps))
+    assert "| Under 30 years | 9 |  | not measurable | not measurable |" in card
+    assert "| 80 years and over | 40 | 50.0% | 0." in card
+    assert "A group of fewer than 10 encounters is counted but not described" in card
+    # No gap is named between a group that is described and one that is not.
+    assert "ordered worse" not in card
+    assert "nan" not in card
