@@ -223,15 +223,16 @@ def test_old_backups_go_and_the_last_good_one_stays(environment, command, settin
 
 
 @pytest.mark.usefixtures("filled")
-def test_a_name_that_is_not_there_means_the_next_one_after_it(environment, command, settings):
+def test_a_name_means_that_backup_and_no_other(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
     catalog = catalog_of(settings(), "mysql")
     (new,) = catalog.names()
     again(catalog, new, "20200102T010000Z")
-    assert catalog.find("20200101T010000Z").name == "20200102T010000Z"
-    assert catalog.find("20200103T010000Z").name == new
-    later = command(environment("root", RESTORE_FROM="20990101T010000Z"), "restore")
-    assert (later.returncode, "no backup 20990101T010000Z" in later.stderr) == (1, True)
+    verified = command(environment(RESTORE_FROM="20200102T010000Z"), "verify")
+    assert verified.stdout.startswith("mysql 20200102T010000Z: ")
+    for name in ("20200101T010000Z", "20200103T010000Z", "20990101T010000Z"):
+        refused = command(environment("root", RESTORE_FROM=name, RESTORE_OVERWRITE="true"), "restore")
+        assert (refused.returncode, f"no backup {name}" in refused.stderr) == (1, True)
 
 
 @pytest.mark.usefixtures("filled")

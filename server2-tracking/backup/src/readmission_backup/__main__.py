@@ -11,7 +11,7 @@ from readmission_backup import accounts
 from readmission_backup.backups import back_up_artifacts, back_up_mysql, catalog_of
 from readmission_backup.catalog import Kind
 from readmission_backup.errors import BackupError
-from readmission_backup.restores import restore_artifacts, restore_mysql
+from readmission_backup.restores import choose, restore
 from readmission_backup.settings import BackupSettings, StoreSettings
 from readmission_backup.store import STORE_ERRORS
 
@@ -19,12 +19,13 @@ COMMANDS: Final = {
     "mysql": "back up the databases",
     "artifacts": "back up the bucket of the artifacts",
     "list": "list the backups, the newest first",
-    "verify": "read every byte of a backup (RESTORE_FROM)",
+    "verify": "read every byte of what a restore would take (RESTORE_FROM)",
     "restore-mysql": "restore the databases (RESTORE_FROM, RESTORE_OVERWRITE)",
     "restore-artifacts": "restore the artifacts",
     "restore": "restore all that this server backs up",
     "accounts": "make MinIO's buckets and accounts",
 }
+RESTORES: Final[dict[str, list[Kind]]] = {"restore-mysql": ["mysql"], "restore-artifacts": ["artifacts"]}
 
 
 def main() -> int:
@@ -65,24 +66,20 @@ def run(command: str, settings: BackupSettings) -> None:
         sys.stdout.write(f"{back_up_mysql(settings).name}\n")
     elif command == "artifacts":
         sys.stdout.write(f"{back_up_artifacts(settings).name}\n")
-    elif command in {"list", "verify"}:
+    elif command == "list":
         for kind in kinds:
-            show(settings, kind, verify=command == "verify")
+            show(settings, kind)
+    elif command == "verify":
+        for catalog, manifest in choose(settings, kinds):
+            catalog.verify(manifest)
+            sys.stdout.write(f"{catalog.kind} {manifest.name}: every byte is as it was written\n")
     else:
-        if command != "restore-artifacts" and "mysql" in kinds:
-            restore_mysql(settings)
-        if command != "restore-mysql" and "artifacts" in kinds:
-            restore_artifacts(settings)
+        restore(settings, RESTORES.get(command, kinds))
 
 
-def show(settings: BackupSettings, kind: Kind, *, verify: bool) -> None:
-    """Print the backups of one kind, or read one of them from end to end."""
+def show(settings: BackupSettings, kind: Kind) -> None:
+    """Print the backups of one kind."""
     catalog = catalog_of(settings, kind)
-    if verify:
-        manifest = catalog.find(settings.restore_from)
-        catalog.verify(manifest)
-        sys.stdout.write(f"{kind} {manifest.name}: every byte is as it was written\n")
-        return
     whole = {manifest.name: manifest for manifest in catalog.whole()}
     for name in catalog.names():
         size = sum(entry.size for entry in whole[name].entries) if name in whole else 0

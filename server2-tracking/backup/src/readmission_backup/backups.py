@@ -32,6 +32,13 @@ def catalog_of(settings: BackupSettings, kind: Kind) -> Catalog:
     return Catalog(client, settings.bucket, settings.prefix, kind)
 
 
+def source_of(settings: BackupSettings) -> str:
+    """Return the bucket of the artifacts; raises `BackupError` where none is named."""
+    if settings.source_bucket is None:
+        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET names no bucket")
+    return settings.source_bucket
+
+
 def back_up_mysql(settings: BackupSettings) -> Manifest:
     """Dump the databases into the store, one consistent snapshot; then remove what is too old."""
     if not settings.databases:
@@ -48,10 +55,9 @@ def back_up_mysql(settings: BackupSettings) -> Manifest:
 
 def back_up_artifacts(settings: BackupSettings) -> Manifest:
     """Copy the bucket of the artifacts, what is new of it; then remove what is too old."""
-    if settings.source_bucket is None:
-        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET names no bucket")
+    source = source_of(settings)
     catalog = catalog_of(settings, "artifacts")
-    client, source = catalog.client, settings.source_bucket
+    client = catalog.client
     need(client, source)
     name = catalog.new_name()
     known = next(catalog.whole(), None)

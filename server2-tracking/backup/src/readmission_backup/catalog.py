@@ -125,20 +125,15 @@ class Catalog:
                 yield manifest
 
     def find(self, name: str) -> Manifest:
-        """Return the backup `name`, or the newest whole one for `latest`; raises `BackupError`.
-
-        Where this kind has none of that name, the first made after it is meant: artifacts are copied after
-        the databases that name them.
-        """
+        """Return the backup `name`, or the newest whole one for `latest`; raises `BackupError`."""
         if name == "latest":
             newest = next(self.whole(), None)
             if newest is None:
                 raise BackupError(f"there is no whole backup in {self.bucket}/{self.folder}")
             return newest
-        later = [one for one in self.names() if one >= name]
-        if not later:
-            raise BackupError(f"there is no backup {name} in {self.bucket}/{self.folder}")
-        return self.read(later[-1])
+        if name not in self.names():
+            raise BackupError(f"there is no backup {name} in {self.bucket}/{self.folder}; `list` tells those")
+        return self.read(name)
 
     def verify(self, manifest: Manifest) -> None:
         """Read every byte of a backup; raises `BrokenBackupError` where one is not as it was written."""

@@ -1,60 +1,94 @@
 """Restoring backups into empty stores."""
 
 import logging
+from collections.abc import Sequence
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
 from readmission_backup import mysql
-from readmission_backup.backups import catalog_of
-from readmission_backup.catalog import Manifest
+from readmission_backup.backups import catalog_of, source_of
+from readmission_backup.catalog import Catalog, Kind, Manifest
 from readmission_backup.errors import BackupError
 from readmission_backup.settings import BackupSettings
 from readmission_backup.store import Hashing, checked, put
 
 log = logging.getLogger(__name__)
 
+Backup = tuple[Catalog, Manifest]
 
-def restore_mysql(settings: BackupSettings) -> Manifest:
-    """Bring back the databases of a backup.
 
-    Every byte is checked before the first statement runs. Databases that hold tables are refused, unless the
-    setting `overwrite` says that they are to be replaced.
+def choose(settings: BackupSettings, kinds: Sequence[Kind]) -> list[Backup]:
+    """Return the backups that a restore of these kinds takes, databases first; raises `BackupError`.
+
+    Artifacts are copied after the databases that name them. So a dump goes with the first whole copy made at
+    or after it, a name is that of a dump, and `latest` is the newest whole dump that has such a copy.
     """
-    catalog = catalog_of(settings, "mysql")
-    manifest = catalog.find(settings.restore_from)
-    catalog.verify(manifest)
-    if mysql.tables(settings, manifest.databases):
-        if not settings.overwrite:
-            names = ", ".join(manifest.databases)
-            raise BackupError(f"{names} hold tables; RESTORE_OVERWRITE=true replaces them")
+    if not kinds:
+        raise BackupError("the settings READMISSION_BACKUP_* name neither databases nor a bucket")
+    catalogs = [catalog_of(settings, kind) for kind in kinds]
+    name = settings.restore_from
+    if len(catalogs) == 1:
+        return [(catalog, catalog.find(name)) for catalog in catalogs]
+    dumps, artifacts = catalogs
+    copies = list(artifacts.whole())
+    for dump in dumps.whole() if name == "latest" else (dumps.find(name),):
+        if later := [copy for copy in copies if copy.name >= dump.name]:
+            return [(dumps, dump), (artifacts, later[-1])]
+    raise BackupError(
+        f"there is no whole backup in {artifacts.bucket}/{artifacts.folder} at or after "
+        f"{'one' if name == 'latest' else name} in {dumps.folder}"
+    )
+
+
+def restore(settings: BackupSettings, kinds: Sequence[Kind]) -> None:
+    """Bring back the backups of these kinds.
+
+    Every byte is checked before the first is written. Databases that hold tables and a bucket that holds
+    objects are refused, unless the setting `overwrite` says that they are to be replaced.
+    """
+    backups = choose(settings, kinds)
+    for catalog, manifest in backups:
+        catalog.verify(manifest)
+    for catalog, manifest in backups:
+        if not settings.overwrite and (held := _held(settings, catalog.client, manifest)):
+            raise BackupError(f"{held}; RESTORE_OVERWRITE=true replaces them")
+    for catalog, manifest in backups:
+        if manifest.kind == "mysql":
+            _load(settings, catalog, manifest)
+        else:
+            _fill(settings, catalog, manifest)
+
+
+def _held(settings: BackupSettings, client: Minio, manifest: Manifest) -> str:
+    """Tell what holds something where a backup would go; nothing where it is empty."""
+    if manifest.kind == "mysql":
+        full = mysql.tables(settings, manifest.databases) > 0
+        return f"{', '.join(manifest.databases)} hold tables" if full else ""
+    target = source_of(settings)
+    full = client.bucket_exists(target) and next(iter(client.list_objects(target)), None) is not None
+    return f"the bucket {target} holds objects" if full else ""
+
+
+def _load(settings: BackupSettings, catalog: Catalog, manifest: Manifest) -> None:
+    if settings.overwrite:
         mysql.drop(settings, manifest.databases)
     (entry,) = manifest.entries
     packed = checked(catalog.client, catalog.bucket, entry.object, entry.size, entry.sha256)
     mysql.load(settings, mysql.unpacked(packed))
     log.info("mysql backup %s is restored: %s", manifest.name, ", ".join(manifest.databases))
-    return manifest
 
 
-def restore_artifacts(settings: BackupSettings) -> Manifest:
-    """Bring back the bucket of the artifacts; the same rules as for databases."""
-    if settings.source_bucket is None:
-        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET names no bucket")
-    catalog = catalog_of(settings, "artifacts")
-    client, target = catalog.client, settings.source_bucket
-    manifest = catalog.find(settings.restore_from)
-    catalog.verify(manifest)
+def _fill(settings: BackupSettings, catalog: Catalog, manifest: Manifest) -> None:
+    client, target = catalog.client, source_of(settings)
     if not client.bucket_exists(target):
         client.make_bucket(target)
-    if next(iter(client.list_objects(target)), None) is not None:
-        if not settings.overwrite:
-            raise BackupError(f"the bucket {target} holds objects; RESTORE_OVERWRITE=true replaces them")
+    if settings.overwrite:
         _empty(client, target)
     for entry in manifest.entries:
         stream = Hashing(checked(client, catalog.bucket, entry.object, entry.size, entry.sha256))
         put(client, target, entry.name, stream, entry.size)
     log.info("artifacts backup %s is restored: %d objects", manifest.name, len(manifest.entries))
-    return manifest
 
 
 def _empty(client: Minio, bucket: str) -> None:

@@ -45,7 +45,7 @@ class BackupSettings(BaseSettings):
         default="latest",
         pattern=r"^(latest|[0-9]{8}T[0-9]{6}Z)$",
         validation_alias=AliasChoices("RESTORE_FROM"),
-        description="Backup to restore, by its name; `latest` is the newest whole one",
+        description="Backup to restore, by its name (a dump's, where artifacts go with it); or `latest`",
     )
     overwrite: bool = Field(
         default=False,
