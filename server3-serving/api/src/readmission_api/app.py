@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from readmission_api.http.about import about_routes, package_version
-from readmission_api.http.application import Application, add_error_handlers, log_crash
+from readmission_api.http.application import Application, add_error_handlers
 from readmission_api.http.batch import batch_routes
 from readmission_api.http.explain import explain_routes
 from readmission_api.http.health import health_routes
@@ -20,6 +20,7 @@ from readmission_api.http.model import model_routes
 from readmission_api.http.openapi import describe
 from readmission_api.http.outcomes import outcome_routes
 from readmission_api.http.parts import Admission, Parts
+from readmission_api.http.problems import log_crash
 from readmission_api.http.reload import reload_routes
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
@@ -32,6 +33,7 @@ from readmission_api.settings import ApiSettings
 _SWITCH_SECONDS: Final = 0.0005
 _FIRST_SECONDS: Final = 5.0
 _WORKER_SECONDS: Final = 1.0
+_OUTCOME_SECONDS: Final = 60.0
 
 
 def create_app(settings: ApiSettings | None = None) -> Application:
@@ -49,7 +51,7 @@ def create_app(settings: ApiSettings | None = None) -> Application:
         await asyncio.wait({first}, timeout=_FIRST_SECONDS)
         background = [
             asyncio.create_task(_follow_alias(parts, first)),
-            asyncio.create_task(asyncio.to_thread(parts.observers.update_quality)),
+            asyncio.create_task(_follow_outcomes(parts)),
         ]
         # What is there now stays: to look through it for garbage would hold all requests up for 0.1 s.
         gc.collect()
@@ -120,6 +122,16 @@ async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
         await _look(parts)
 
 
+async def _follow_outcomes(parts: Parts) -> None:
+    """Measure the quality in production, over and over: each outcome reaches one process only."""
+    while True:
+        try:
+            await asyncio.to_thread(parts.observers.update_quality)
+        except Exception as error:  # noqa: BLE001 - the next time may go better
+            log_crash(error, "the look at the outcomes")
+        await asyncio.sleep(_OUTCOME_SECONDS)
+
+
 async def _look(parts: Parts) -> None:
     try:
         await asyncio.to_thread(parts.store.refresh)
@@ -137,4 +149,7 @@ async def _pause(parts: Parts) -> None:
     seen = parts.disk.changed()
     while (left := end - time.monotonic()) > 0 and parts.disk.changed() == seen:
         await asyncio.sleep(min(left, _WORKER_SECONDS))
-        await asyncio.to_thread(parts.observers.update_gauges)
+        try:
+            await asyncio.to_thread(parts.observers.update_gauges)
+        except Exception as error:  # noqa: BLE001 - figures that can't be had must not end the looks at the alias
+            log_crash(error, "the update of the gauges")

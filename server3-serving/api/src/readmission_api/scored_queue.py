@@ -19,23 +19,26 @@ class ScoredQueue:
         """Rows that wait."""
         return self._rows
 
-    def offer(self, scored: Scored) -> bool:
-        """Put patients in; False where there is no room for them."""
-        count = len(scored.rows)
+    def offer(self, scored: Scored) -> int:
+        """Put in as many of the patients as there is room for; return how many those were."""
         with self._lock:
-            if self._rows + count > self._max_rows:
-                return False
-            self._entries.append(scored)
-            self._rows += count
-        return True
+            count = min(len(scored.rows), self._max_rows - self._rows)
+            if count:
+                self._entries.append(scored if count == len(scored.rows) else scored.part(0, count))
+                self._rows += count
+        return count
 
     def take(self, max_rows: int) -> list[Scored]:
-        """Take out up to so many rows, oldest first; one entry always, however long it is."""
+        """Take out up to so many rows, oldest first."""
         taken: list[Scored] = []
         count = 0
         with self._lock:
-            while self._entries and (not taken or count + len(self._entries[0].rows) <= max_rows):
+            while self._entries and count < max_rows:
                 entry = self._entries.popleft()
+                room = max_rows - count
+                if len(entry.rows) > room:
+                    self._entries.appendleft(entry.part(room, None))
+                    entry = entry.part(0, room)
                 count += len(entry.rows)
                 taken.append(entry)
             self._rows -= count

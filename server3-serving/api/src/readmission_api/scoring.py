@@ -7,18 +7,15 @@ takes are saved: after a turn with one request the next few are scored where the
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Final
 
-from readmission_api.errors import OverloadedError, ReadmissionApiError
+from readmission_api.errors import OverloadedError
 from readmission_api.metrics.instruments import Instruments, VersionCounters
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
-
-logger = logging.getLogger(__name__)
 
 MAX_TOGETHER: Final = 64
 """Rows in one call of the graph: more would save little and keep the first one waiting."""
@@ -40,6 +37,17 @@ class Scored:
     rows: Sequence[Row]
     risks: Sequence[float]
     at: float
+
+    def part(self, first: int, end: int | None) -> "Scored":
+        """Return some of them, by their places here."""
+        return Scored(
+            self.predictor,
+            self.request_ids[first:end],
+            self.numbers[first:end],
+            self.rows[first:end],
+            self.risks[first:end],
+            self.at,
+        )
 
 
 class Scoring:
@@ -112,8 +120,7 @@ class Scoring:
         _, request_ids, rows, futures = zip(*together, strict=True)
         try:
             risks = predictor.score(rows)
-        except ReadmissionApiError as error:
-            logger.error("%s", error)  # noqa: TRY400 - one line
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for future in futures:
                 if not future.done():
                     future.set_exception(error)

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from readmission_api.errors import ReadmissionApiError
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore
 from readmission_api.predictor.patients import Row
@@ -44,8 +43,8 @@ class Shadow:
 
     def offer(self, scored: Scored) -> None:
         """Take in scored patients; those above the rate are counted and left out."""
-        if self._store.challenger is not None and not self._queue.offer(scored):
-            self._sampled.inc(len(scored.rows))
+        if self._store.challenger is not None and (left := len(scored.rows) - self._queue.offer(scored)):
+            self._sampled.inc(left)
 
     def _run(self) -> None:
         while not self._stop.wait(_TURN_SECONDS):
@@ -56,9 +55,10 @@ class Shadow:
             for scored in taken:
                 try:
                     self._compare(challenger, scored)
-                except ReadmissionApiError as error:
+                except Exception as error:  # noqa: BLE001 - the next challenger may do better
                     self._unfit.inc(len(scored.rows))
-                    logger.warning("the challenger can't score: %s", error)
+                    # Only its name: the message may repeat a patient's values.
+                    logger.warning("the challenger can't score (%s)", type(error).__name__)
 
     def _compare(self, challenger: Predictor, scored: Scored) -> None:
         rows = rows_for(challenger, scored.predictor, scored.rows)
@@ -75,12 +75,13 @@ class Shadow:
 
 
 def rows_for(challenger: Predictor, production: Predictor, rows: Sequence[Row]) -> list[Row]:
-    """Put rows in the challenger's order of fields; empty where it wants a field they do not have."""
-    ours, theirs = production.patients.names, challenger.patients.names
+    """Put rows in the challenger's order of fields; empty where they lack one, or have it of another kind."""
+    ours = [(field.name, field.kind) for field in production.patients.fields]
+    theirs = [(field.name, field.kind) for field in challenger.patients.fields]
     if ours == theirs:
         return list(rows)
-    place = {name: index for index, name in enumerate(ours)}
-    if any(name not in place for name in theirs):
+    place = {field: index for index, field in enumerate(ours)}
+    if any(field not in place for field in theirs):
         return []
-    order = [place[name] for name in theirs]
+    order = [place[field] for field in theirs]
     return [tuple([row[index] for index in order]) for row in rows]

@@ -89,6 +89,15 @@ def test_a_first_line_that_is_none_is_refused(predictor, line):
         header_of(predictor, line)
 
 
+@pytest.mark.parametrize("name", ["a", "é"])
+def test_a_first_line_without_end_is_refused_at_once(predictor, name):
+    upload = io.BytesIO((f"{name}," * 1_000_000).encode())
+    with pytest.raises(RefusedError) as caught:
+        read_header(upload, predictor)
+    assert caught.value.code == "invalid_csv"
+    assert upload.tell() < 100_000
+
+
 @pytest.mark.parametrize("rows_before", [0, 3, 64, 600])
 def test_blank_lines_end_nothing_and_count_for_nothing(predictor, lines, rows_before):
     names, rows = lines

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from readmission_api.errors import BadEncodingError, BadJsonError, PatientRefusedError
 from readmission_api.predictor.patients import Patients
+from readmission_api.predictor.schema import Field
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +221,15 @@ def test_scores_are_scikit_learns(predictor, versions):
     worst = max(abs(risk - expected) for risk, (_, expected) in zip(predictor.score(rows), exam, strict=True))
     assert worst <= 1e-6
     assert not math.isnan(worst)
+
+
+def test_a_number_that_the_graph_does_not_use_stays_one(predictor, patient):
+    extra = msgspec.convert(
+        {"name": "beds", "kind": "integer", "required": True, "reference": 1, "minimum": 0, "maximum": 9},
+        Field,
+    )
+    schema = msgspec.structs.replace(predictor.schema, fields=(extra, *predictor.schema.fields))
+    patients = Patients(schema)
+    body = json.dumps(patient | {"beds": 1, "admission_type_id": 3}).encode()
+    values = dict(zip(patients.names, patients.read(body), strict=True))
+    assert (values["beds"], values["admission_type_id"]) == (1, "3")

@@ -49,6 +49,13 @@ def test_what_is_no_schema_is_refused():
         lambda document: document["fields"][0].update(kind="colour"),
         lambda document: document.update(threshold=1.5),
         lambda document: document.update(threshold="high"),
+        lambda document: document.update(created="yesterday"),
+        lambda document: document["scores"]["distribution"]["shares"].pop(),
+        lambda document: [
+            field["distribution"]["edges"].append(1e9)
+            for field in document["fields"]
+            if field["kind"] == "integer"
+        ],
         lambda document: [field.pop("levels", None) for field in document["fields"]],
         lambda document: [field.pop("minimum", None) for field in document["fields"]],
         lambda document: [field.pop("pattern", None) for field in document["fields"]],

@@ -89,24 +89,38 @@ def test_a_client_that_left_does_not_disturb_the_others(predictor, rows):
     assert 0 <= asyncio.run(ask()) <= 1
 
 
+def test_whatever_fails_those_who_wait_hear_of_it(predictor, rows, monkeypatch):
+    def fail(_):
+        raise RuntimeError
+
+    async def ask():
+        scores = scoring([])
+        waiting = [scores.one(predictor, "r", row) for row in rows[:3]]
+        return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+
+    monkeypatch.setattr(predictor, "score", fail)
+    assert [type(error) for error in asyncio.run(ask())] == [RuntimeError] * 3
+
+
 def entry(rows):
-    return Scored(None, [""] * rows, range(rows), [()] * rows, [0.0] * rows, 0.0)
+    return Scored(None, [""] * rows, range(rows), [(n,) for n in range(rows)], [0.0] * rows, 0.0)
 
 
 def test_a_queue_holds_so_many_rows():
     queue = ScoredQueue(10)
-    assert queue.offer(entry(6))
-    assert not queue.offer(entry(5))
-    assert queue.offer(entry(4))
+    assert [queue.offer(entry(size)) for size in (6, 5, 1)] == [6, 4, 0]
     assert len(queue) == 10
+    assert [one.rows for one in queue.take(10)][1] == [(0,), (1,), (2,), (3,)]
 
 
-def test_a_queue_gives_the_oldest_first_and_long_entries_whole():
+def test_a_queue_gives_the_oldest_first_and_no_more_than_asked():
     queue = ScoredQueue(100)
     for size in (30, 5, 6, 7):
         queue.offer(entry(size))
-    assert [len(one.rows) for one in queue.take(10)] == [30]
-    assert [len(one.rows) for one in queue.take(11)] == [5, 6]
-    assert len(queue) == 7
-    assert queue.clear() == 7
+    (first,) = queue.take(10)
+    assert (first.rows, first.numbers) == ([(n,) for n in range(10)], range(10))
+    rest, five, some = queue.take(26)
+    assert (rest.rows[0], len(rest.rows), len(five.rows), len(some.rows)) == ((10,), 20, 5, 1)
+    assert len(queue) == 12
+    assert queue.clear() == 12
     assert queue.take(10) == []

@@ -1,7 +1,5 @@
 """The ASGI application: `POST /predict` by the short way, everything else through FastAPI."""
 
-import logging
-import traceback
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -16,8 +14,6 @@ from readmission_api.http.bodies import Headers
 from readmission_api.http.parts import Parts
 from readmission_api.http.protocol import EXCHANGE
 from readmission_api.http.single import PATH, SinglePrediction
-
-logger = logging.getLogger(__name__)
 
 _CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 _PREDICTING: Final = {PATH, "/predict_batch", "/explain"}
@@ -56,6 +52,7 @@ class Application:
         request_id = Headers(scope["headers"]).request_id or self.parts.request_ids.next()
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        crashed = False
 
         async def counted(message: Any) -> None:  # noqa: ANN401
             nonlocal status
@@ -70,25 +67,16 @@ class Application:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            log_crash(error, f"request {request_id}")
+            problems.log_crash(error, f"request {request_id}")
+            crashed = True
             if not status:
                 status = 500
                 await problems.send_problem(send, problems.internal(), request_id)
         route = scope.get("route")
         path = getattr(route, "path", None) or "other"
-        if path in _PREDICTING and status >= 500 and status != 503:  # noqa: PLR2004 - HTTP
+        if crashed and path in _PREDICTING:
             self.parts.instruments.errors.labels("internal").inc()
         self.parts.instruments.requests.labels(path, scope["method"], str(status)).inc()
-
-
-def log_crash(error: BaseException, what: str) -> None:
-    """Log where an error came from, without its message: that may hold a patient's values.
-
-    `what` failed: a request by its id, or a piece of work.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
-    logger.error("%s failed: %s at %s", what, type(error).__name__, where)
 
 
 def add_error_handlers(api: FastAPI, parts: Parts) -> None:
@@ -100,6 +88,9 @@ def add_error_handlers(api: FastAPI, parts: Parts) -> None:
             parts.instruments.errors.labels(refused.code).inc()
             if refused.code == "overloaded":
                 parts.instruments.shed.labels(path).inc()
+        return written(request, refused)
+
+    def written(request: Request, refused: RefusedError) -> Response:
         return Response(
             problems.body(refused, request.scope["state"]["request_id"]),
             refused.status,
@@ -110,6 +101,10 @@ def add_error_handlers(api: FastAPI, parts: Parts) -> None:
     async def own(request: Request, error: Exception) -> Response:
         assert isinstance(error, ReadmissionApiError)  # noqa: S101 - registered for these alone
         return answer(request, problems.refusal(error))
+
+    async def crash(request: Request, _: Exception) -> Response:
+        # Raised again after this answer: `Application` logs and counts it.
+        return written(request, problems.internal())
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -132,6 +127,7 @@ def add_error_handlers(api: FastAPI, parts: Parts) -> None:
         )
         return answer(request, refused)
 
+    api.add_exception_handler(Exception, crash)
     api.add_exception_handler(ReadmissionApiError, own)
     api.add_exception_handler(HTTPException, http)
     api.add_exception_handler(RequestValidationError, parameters)

@@ -53,6 +53,12 @@ def check_length(raw: Iterable[tuple[bytes, bytes]], limit: int) -> None:
             raise too_large(limit)
 
 
+def check_size(body: bytes, limit: int) -> None:
+    """Refuse a body that is longer than `limit`."""
+    if len(body) > limit:
+        raise too_large(limit)
+
+
 def too_large(limit: int) -> RefusedError:
     """Say how long a body may be."""
     return RefusedError(
@@ -114,16 +120,20 @@ async def read_body(receive: Any, *, limit: int, timeout: float) -> bytes:  # no
         raise ClientDisconnect
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
-        if len(body) > limit:
-            raise too_large(limit)
+        check_size(body, limit)
         return body
-    rest = stream_body(receive, limit=limit - len(body), timeout=timeout)
+    rest = stream_body(receive, limit=limit, timeout=timeout, length=len(body))
     return b"".join([body, *[part async for part in rest]])
 
 
-async def stream_body(receive: Any, *, limit: int, timeout: float) -> AsyncIterator[bytes]:  # noqa: ANN401, ASYNC109
-    """Yield a body's parts as they come; raises as `read_body` does."""
-    length = 0
+async def stream_body(
+    receive: Any,  # noqa: ANN401 - ASGI
+    *,
+    limit: int,
+    timeout: float,  # noqa: ASYNC109
+    length: int = 0,
+) -> AsyncIterator[bytes]:
+    """Yield a body's parts as they come, after `length` bytes of it; raises as `read_body` does."""
     more = True
     while more:
         try:

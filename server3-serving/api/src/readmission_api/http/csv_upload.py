@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,6 +29,7 @@ IGNORED: Final = frozenset({"encounter_id", "patient_nbr", "weight", "readmitted
 _ENCOUNTER: Final = "encounter_id"
 _SHOWN_ENCOUNTER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IN_MEMORY: Final = 1024 * 1024
+_LONGEST_HEADER: Final = 16 * 1024
 _ROWS_AT_ONCE: Final = 512
 _LINES_AT_ONCE: Final = 64
 """Lines between cells and values: more of them crowd each other out of the processor's cache."""
@@ -77,7 +79,9 @@ def invalid_csv(message: str, problems: tuple[Problem, ...] = ()) -> RefusedErro
 
 def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
     """Read the first line and leave the file before the second; raises `RefusedError`."""
-    line = upload.readline(_IN_MEMORY)
+    line = upload.readline(_LONGEST_HEADER)
+    if len(line) == _LONGEST_HEADER:
+        raise invalid_csv(f"The first line is longer than {_LONGEST_HEADER} bytes; it names the fields.")
     try:
         names = next(csv.reader([line.decode("utf-8-sig")], strict=True), [])
     except csv.Error:
@@ -87,7 +91,7 @@ def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
         raise invalid_csv("The file is empty; its first line names the fields.")
     patients = predictor.patients
     found = []
-    for name in dict.fromkeys(names):
+    for name, times in Counter(names).items():
         if name not in patients.names and name not in IGNORED:
             text = shown(name)
             found.append(
@@ -97,7 +101,7 @@ def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
                     message=f"{text or 'a column without a usable name'} is no field of this model",
                 )
             )
-        elif names.count(name) > 1:
+        elif times > 1:
             found.append(
                 Problem(code="duplicate_field", field=name, message=f"{name} is there more than once")
             )

@@ -21,6 +21,7 @@ _ERRORS: Final = {
     "413": "The body is too long",
     "415": "The body is of another content type",
     "422": "The body or a parameter says something that is not allowed",
+    "501": "The server keeps no prediction log",
     "502": "The version was refused; the one before serves on",
     "503": "Too much work, no model yet, or a part that is away; try again",
 }
@@ -255,7 +256,7 @@ def _add_outcomes(operation: Json) -> None:
             )
         )
     }
-    _add_errors(operation, _BODY)
+    _add_errors(operation, (*_BODY, "501"))
 
 
 _PROBLEM: Final[Json] = {

@@ -1,6 +1,7 @@
 """The one body of every error answer (`application/problem+json`)."""
 
 import logging
+import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -124,3 +125,13 @@ async def send_problem(send: Any, refused: RefusedError, request_id: str) -> Non
         }
     )
     await send({"type": "http.response.body", "body": content})
+
+
+def log_crash(error: BaseException, what: str) -> None:
+    """Log where an error came from, without its message: that may hold a patient's values.
+
+    `what` failed: a request by its id, or a piece of work.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
+    logger.error("%s failed: %s at %s", what, type(error).__name__, where)

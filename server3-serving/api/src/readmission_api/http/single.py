@@ -15,9 +15,9 @@ from readmission_api.http.bodies import (
     Headers,
     RequestIds,
     check_length,
+    check_size,
     read_body,
     require_json,
-    too_large,
 )
 from readmission_api.http.protocol import Exchange
 from readmission_api.metrics.instruments import Instruments
@@ -62,17 +62,14 @@ class SinglePrediction:
         headers = Headers(scope["headers"])
         request_id = headers.request_id or self._request_ids.next()
         try:
-            serving = self._store.serving
-            if serving is None:
-                raise problems.no_model("the first one is still to come")
-            predictor = serving.predictor
+            predictor = self._predictor()
             require_json(headers.content_type)
             check_length(scope["headers"], self._limit)
             body = exchange.body() if exchange else None
             if body is None:
                 body = await read_body(receive, limit=self._limit, timeout=self._timeout)
-            elif len(body) > self._limit:
-                raise too_large(self._limit)
+            else:
+                check_size(body, self._limit)
             row = predictor.patients.read(body)
             risk = self._scoring.alone(predictor, request_id, row)
             if risk is None:
@@ -81,6 +78,9 @@ class SinglePrediction:
             await self._refuse(send, problems.refusal(error), request_id)
         except ClientDisconnect:
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            problems.log_crash(error, f"request {request_id}")
+            await self._refuse(send, problems.internal(), request_id)
         else:
             content = answer(predictor, request_id, risk)
             if not (exchange and exchange.answer(content)):
@@ -94,6 +94,12 @@ class SinglePrediction:
                 await send({"type": "http.response.body", "body": content})
             self._count_answer()
             self._observe_latency(perf_counter() - started)
+
+    def _predictor(self) -> Predictor:
+        serving = self._store.serving
+        if serving is None:
+            raise problems.no_model("the first one is still to come")
+        return serving.predictor
 
     async def _refuse(self, send: Any, refused: RefusedError, request_id: str) -> None:  # noqa: ANN401
         self._instruments.errors.labels(refused.code).inc()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from readmission_api.predictor.predictor import ModelVersion
 
 _KEPT: Final = 4
 _RECORD: Final = "production.json"
+_LONGEST_DOWNLOAD_SECONDS: Final = 3_600.0
 
 
 class DiskCopy:
@@ -26,6 +28,7 @@ class DiskCopy:
         """Make the folder for what is being downloaded; raises `ReadmissionApiError`."""
         try:
             self._versions.mkdir(parents=True, exist_ok=True)
+            self._remove_killed()
         except OSError as error:
             raise ReadmissionApiError(f"the state folder can't be written: {error.strerror}") from error
         return self._versions
@@ -37,8 +40,10 @@ class DiskCopy:
             return None
         try:
             verify_manifest(folder, manifest_sha256)
-        except ModelRefusedError:
-            shutil.rmtree(folder, ignore_errors=True)
+        except ModelRefusedError as error:
+            # One that can't be read now may be whole.
+            if error.reason == "hash":
+                shutil.rmtree(folder, ignore_errors=True)
             return None
         return folder
 
@@ -46,6 +51,7 @@ class DiskCopy:
         """Give a verified version its place, in one step; another worker may have been faster."""
         folder = self._versions / manifest_sha256
         if self.find(manifest_sha256) is None:
+            shutil.rmtree(folder, ignore_errors=True)
             files.rename(folder)
         return folder
 
@@ -67,14 +73,22 @@ class DiskCopy:
         except OSError:
             return 0
 
-    def recorded(self) -> tuple[ModelVersion, Path] | None:
-        """Return the version that served last and its verified files: None where there is none."""
+    def recorded(self, model: str, alias: str) -> tuple[ModelVersion, Path] | None:
+        """Return the version that served last as this alias, and its files, verified: None where none did."""
         try:
             version = msgspec.json.decode((self._folder / _RECORD).read_bytes(), type=ModelVersion)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
+        if (version.model, version.alias) != (model, alias):
+            return None
         folder = self.find(version.manifest_sha256)
         return (version, folder) if folder else None
+
+    def _remove_killed(self) -> None:
+        """Remove what downloads left that were killed; one that runs is younger, another worker's too."""
+        for path in self._versions.glob("incoming-*"):
+            if time.time() - path.stat().st_mtime > _LONGEST_DOWNLOAD_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _forget(self) -> None:
         kept = [path for path in self._versions.iterdir() if not path.name.startswith("incoming-")]

@@ -184,7 +184,7 @@ class ModelStore:
         """Serve the version that served last, where nothing serves yet."""
         if self.serving is not None:
             return
-        recorded = self._disk.recorded()
+        recorded = self._disk.recorded(self._registry.model_name, self._alias)
         if recorded is None:
             return
         version, folder = recorded

@@ -55,6 +55,9 @@ class PredictionWriter:
         self._queue = ScoredQueue(buffer)
         self._crowded = buffer // 2
         self._in_hand: list[Scored] = []
+        self._written = 0
+        # Rows that move from the queue into the hand are in one of both for whoever counts them.
+        self._moving = threading.Lock()
         self._wanted = threading.Event()
         self._stopping = False
         self._deadline = 0.0
@@ -81,19 +84,29 @@ class PredictionWriter:
 
     def offer(self, scored: Scored) -> None:
         """Take in scored patients; never waits."""
-        if not self._queue.offer(scored):
-            self._dropped.inc(len(scored.rows))
+        if left := len(scored.rows) - self._queue.offer(scored):
+            self._dropped.inc(left)
 
     def waiting(self) -> int:
         """Rows that are not written yet."""
-        return len(self._queue) + sum(len(scored.rows) for scored in self._in_hand)
+        return self._due() - self._written
 
-    def flush(self, seconds: float) -> None:
-        """Ask for what waits to be written now, and wait for it so long at most. Blocks."""
+    def flush(self, seconds: float) -> bool:
+        """Ask for what waits to be written now, and wait for it so long at most; says whether it is. Blocks.
+
+        What comes in meanwhile is not waited for: under load something waits always.
+        """
+        wanted = self._due()
         self._wanted.set()
         end = time.monotonic() + seconds
-        while self.waiting() and self.state == "ok" and time.monotonic() < end:
+        while self._written < wanted and self.state == "ok" and time.monotonic() < end:
             time.sleep(0.01)
+        return self._written >= wanted
+
+    def _due(self) -> int:
+        """Rows written so far, once all that waits now is."""
+        with self._moving:
+            return self._written + len(self._queue) + sum(len(scored.rows) for scored in self._in_hand)
 
     def _run(self) -> None:
         pause = _TURN_SECONDS
@@ -120,7 +133,8 @@ class PredictionWriter:
             self._tables_made = True
         while True:
             if not self._in_hand:
-                self._in_hand = self._queue.take(_ROWS_A_TRANSACTION)
+                with self._moving:
+                    self._in_hand = self._queue.take(_ROWS_A_TRANSACTION)
             if not self._in_hand:
                 return
             rows = chain.from_iterable(_rows(scored) for scored in self._in_hand)
@@ -132,7 +146,9 @@ class PredictionWriter:
                     # Rows that would be lost for want of room come before the requests' comfort.
                     if not self._stopping and len(self._queue) < self._crowded:
                         time.sleep(_REST_SECONDS)
-            self._in_hand = []
+            with self._moving:
+                self._in_hand = []
+                self._written += written
             self._instruments.log_written.inc(written)
 
     @cached_property

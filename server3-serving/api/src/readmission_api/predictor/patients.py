@@ -30,7 +30,11 @@ class Patients:
     def __init__(self, schema: InputSchema) -> None:
         by_name = {field.name: field for field in schema.fields}
         used = (*schema.graph.numeric, *schema.graph.categorical)
-        self.names: tuple[str, ...] = (*used, *(name for name in by_name if name not in used))
+        # Unused ones: integers last, so that everything between them and the graph's numbers is text.
+        unused = sorted(
+            (name for name in by_name if name not in used), key=lambda name: by_name[name].kind == "integer"
+        )
+        self.names: tuple[str, ...] = (*used, *unused)
         self.fields = tuple(by_name[name] for name in self.names)
         self.numeric_count = len(schema.graph.numeric)
         self.categorical_count = len(schema.graph.categorical)
@@ -38,6 +42,7 @@ class Patients:
         self.reference: Row = tuple(field.reference for field in self.fields)
         self._absent = tuple(field.absent for field in self.fields)
         self._count = len(self.fields)
+        self._texts_end = self._count - sum(by_name[name].kind == "integer" for name in unused)
         # JSON has more than one spelling for some values: null for "?", 1 for "1".
         self._spelling: dict[Any, Any] = {None: MISSING}
         for field in self.fields:
@@ -73,10 +78,10 @@ class Patients:
             row = tuple(
                 [absent if value is UNSET else value for value, absent in zip(row, self._absent, strict=True)]
             )
-        categories = row[self.numeric_count :]
-        if self._spelled_as_here(categories):
+        texts = row[self.numeric_count : self._texts_end]
+        if self._spelled_as_here(texts):
             return row
-        return (*row[: self.numeric_count], *map(self._get, categories, categories))
+        return (*row[: self.numeric_count], *map(self._get, texts, texts), *row[self._texts_end :])
 
     def read_together(self, bodies: Sequence[msgspec.Raw]) -> list[Row] | None:
         """Read patients that give every field as the CSV spells it: None where one does not, or is wrong.

@@ -66,23 +66,34 @@ class Predictor:
     def score(self, rows: Sequence[Row]) -> list[float]:
         """Return each row's risk of readmission within 30 days, from 0 to 1.
 
-        Raises `ReadmissionApiError` where the graph gives anything else.
+        Raises `ReadmissionApiError` where the graph gives anything else, or fails.
         """
         split = self.patients.numeric_count
         end = split + self.patients.categorical_count
         categorical = np.empty((len(rows), end - split), dtype=object)
-        for index, row in enumerate(rows):
-            categorical[index] = row[split:end]
-        return self.score_arrays(np.array([row[:split] for row in rows], dtype=np.float32), categorical)
+        try:
+            for index, row in enumerate(rows):
+                categorical[index] = row[split:end]
+            numeric = np.array([row[:split] for row in rows], dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise self._failed(error) from None
+        return self.score_arrays(numeric, categorical)
 
     def score_arrays(self, numeric: np.ndarray, categorical: np.ndarray) -> list[float]:
         """Return the risks of rows given as the graph's inputs: float32 [n, k] and strings [n, m]."""
-        scores = self._session.run(self._outputs, {"numeric": numeric, "categorical": categorical})[0]
+        try:
+            scores = self._session.run(self._outputs, {"numeric": numeric, "categorical": categorical})[0]
+        except Exception as error:  # noqa: BLE001 - the runtime's own errors have no common base
+            raise self._failed(error) from None
         risks: list[float] = scores.tolist()
         # A NaN fails both comparisons.
         if not (min(risks) >= 0.0 and max(risks) <= 1.0):
             raise ReadmissionApiError(f"version {self.version.version} gave a risk that is no probability")
         return risks
+
+    def _failed(self, error: Exception) -> ReadmissionApiError:
+        # Its message may repeat a patient's values.
+        return ReadmissionApiError(f"version {self.version.version} failed ({type(error).__name__})")
 
     def _check_graph(self) -> None:
         graph = self.schema.graph

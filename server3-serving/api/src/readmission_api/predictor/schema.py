@@ -1,6 +1,7 @@
 """`input_schema.json`: what a model version wants to know of a patient."""
 
 import math
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -180,8 +181,17 @@ def _check(schema: InputSchema) -> None:
             raise ModelRefusedError("schema", f"the graph takes {name} as a category, the schema does not")
     for field in schema.fields:
         _check_field(field)
+    _check_created(schema.created)
+    _check_bins("the risks", schema.scores.distribution)
     if not 0 < schema.threshold < 1:
         raise ModelRefusedError("schema", "the threshold is not between 0 and 1")
+
+
+def _check_created(created: str) -> None:
+    try:
+        datetime.fromisoformat(created)
+    except ValueError:
+        raise ModelRefusedError("schema", "the schema does not say when the model was trained") from None
 
 
 def _check_field(field: Field) -> None:
@@ -192,5 +202,13 @@ def _check_field(field: Field) -> None:
     }
     if not known[field.kind]:
         raise ModelRefusedError("schema", f"the schema does not say what {field.name} may be")
+    _check_bins(field.name, field.distribution)
     if not field.required and field.absent is None:
         raise ModelRefusedError("schema", f"the schema does not say what stands for a missing {field.name}")
+
+
+def _check_bins(what: str, distribution: Distribution | None) -> None:
+    if distribution is None or not distribution.edges or not distribution.shares:
+        return
+    if len(distribution.shares) != len(distribution.edges) + 1:
+        raise ModelRefusedError("schema", f"the schema's bins of {what} do not fit their edges")
