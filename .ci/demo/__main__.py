@@ -10,7 +10,6 @@ import argparse
 import fcntl
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -43,7 +42,6 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=ROOT / ".demo", help="folder for all that is made")
     arguments = parser.parse_args()
     state = arguments.state.resolve()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("w") as lock:
         try:
@@ -51,16 +49,14 @@ def main() -> int:
         except BlockingIOError:
             CONSOLE.print("[red]demo:[/] another demo runs here; stop it first.")
             return 1
-        processes = Processes(state / "logs")
-        try:
-            Demo(state, processes).run(once=arguments.once)
-        except (DemoError, httpx.HTTPError) as error:
-            CONSOLE.print(f"[red]demo:[/] {error}; the logs are in {processes.logs}")
-            return 1
-        except KeyboardInterrupt:
-            CONSOLE.print("demo: stopped; `make demo` goes on from here.")
-        finally:
-            processes.stop()
+        with Processes(state / "logs") as processes:
+            try:
+                Demo(state, processes).run(once=arguments.once)
+            except (DemoError, httpx.HTTPError) as error:
+                CONSOLE.print(f"[red]demo:[/] {error}; the logs are in {processes.logs}")
+                return 1
+            except KeyboardInterrupt:
+                CONSOLE.print("demo: stopped; `make demo` goes on from here.")
     return 0
 
 

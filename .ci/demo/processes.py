@@ -4,14 +4,19 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final, Self
 
 import httpx
 import psutil
+
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks the demo to end: Ctrl-C, a person or a supervisor, a terminal that is closed."""
 
 
 class DemoError(Exception):
@@ -33,11 +38,22 @@ def free_port(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> i
 
 @dataclass
 class Processes:
-    """What runs, in the order it was started."""
+    """What runs, in the order it was started; as a context, it stops all at the end, whatever ends it."""
 
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     passing: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Under `nohup` a closed terminal is to change nothing.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _leave)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _hear_no_more()
+        self.stop()
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
         """Start `command`, which is to run as long as the demo."""
@@ -68,7 +84,10 @@ class Processes:
     def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
         """Run `command` to its end; raises `DemoError` where it fails."""
         self.start(name, command, env, cwd)
-        if self.running.pop(name).wait() != 0:
+        code = self.running[name].wait()
+        # Until here `stop` has to find it.
+        del self.running[name]
+        if code != 0:
             raise DemoError(f"{name} failed")
 
     def check(self) -> None:
@@ -87,22 +106,53 @@ class Processes:
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """Stop all, the last started first; what does not end within 15 seconds is killed."""
+        """Stop all, the last started first; what does not end within 15 seconds is killed.
+
+        That is each process and what it began, also where it has died and left that behind.
+        """
         for passing in self.passing:
             with suppress(ProcessLookupError):
                 os.killpg(passing.pid, signal.SIGKILL)
             passing.wait()
         self.passing.clear()
-        started = [psutil.Process(process.pid) for process in reversed(self.running.values())]
-        # Airflow's workers leave their parent's process group: they are found by their parents.
-        everything = [*started, *(child for process in started for child in _children(process))]
-        for process in started:
-            _tell(process, signal.SIGTERM)
-        _, alive = psutil.wait_procs(everything, timeout=15)
-        for process in alive:
-            _tell(process, signal.SIGKILL)
+        reached = []
+        for process in reversed(self.running.values()):
+            # Airflow's workers leave their parent's process group, not its session.
+            members = _session(process.pid)
+            reached += [*members, *(child for member in members for child in _children(member))]
+            # Who lives ends its own; what a dead one left has nobody else to tell it.
+            dead = process.poll() is not None
+            for member in members:
+                if dead or member.pid == process.pid:
+                    _tell(member, signal.SIGTERM)
+        _, alive = psutil.wait_procs(reached, timeout=15)
+        # Some may have begun others meanwhile.
+        alive += [member for process in self.running.values() for member in _session(process.pid)]
+        for left in alive:
+            _tell(left, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=5)
         self.running.clear()
+
+
+def _leave(number: int, _: object) -> None:
+    _hear_no_more()
+    sys.exit(128 + number)
+
+
+def _hear_no_more() -> None:
+    # A closed terminal tells it more than once: the second must not end the stopping.
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Return what lives in the session of `leader`, also where that has ended."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

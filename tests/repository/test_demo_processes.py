@@ -1,0 +1,90 @@
+"""The demo leaves nothing running: where one of its processes dies, and where its terminal is closed."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+DEMO = Path(__file__).parents[2] / ".ci" / "demo"
+
+# As the demo's own program does: start, then wait.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from processes import Processes
+
+with Processes(Path(sys.argv[1])) as processes:
+    processes.start("long", ["sleep", "600"], {}, Path.cwd())
+    print(processes.running["long"].pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(DEMO)
+    return import_module("processes")
+
+
+def in_session(leader: int) -> list[int]:
+    """Return the processes that live in the session of `leader`, whether it lives itself or not."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if os.getsid(process.pid) == leader and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def test_one_that_dies_is_named_and_all_others_are_stopped(processes: ModuleType, tmp_path: Path) -> None:
+    running = processes.Processes(tmp_path)
+    running.start("first", ["sleep", "600"], {}, tmp_path)
+    # What a dead scheduler leaves: a worker without its parent.
+    running.start("dying", ["sh", "-c", "sleep 600 & exit 3"], {}, tmp_path)
+    running.start("last", ["sleep", "600"], {}, tmp_path)
+    leaders = [process.pid for process in running.running.values()]
+    try:
+        running.running["dying"].wait(timeout=60)
+        assert [len(in_session(leader)) for leader in leaders] == [1, 1, 1]
+        with pytest.raises(processes.DemoError, match=r"^dying ended with code 3$"):
+            running.check()
+        running.stop()
+        assert [in_session(leader) for leader in leaders] == [[], [], []]
+    finally:
+        kill(leaders)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_ends_all(tmp_path: Path, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(DEMO)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout
+        leader = int(program.stdout.readline())
+        try:
+            assert in_session(leader) == [leader]
+            # A shell passes on the one that it gets, and the kernel sends one more.
+            for _ in range(3):
+                program.send_signal(number)
+            assert program.wait(timeout=60) == 128 + number
+            assert in_session(leader) == []
+        finally:
+            program.kill()
+            kill([leader])
+
+
+def kill(leaders: list[int]) -> None:
+    for leader in leaders:
+        for pid in in_session(leader):
+            os.kill(pid, signal.SIGKILL)
