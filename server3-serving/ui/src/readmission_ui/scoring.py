@@ -15,6 +15,8 @@ ATTEMPTS: Final = 6
 WAIT_SECONDS: Final = 1.0
 
 RESULT_COLUMNS: Final = ("probability", "class", "threshold", "model_version", "error")
+REFUSED_COLUMNS: Final = ("model_version", "error")
+_WARNING: Final = "warning"
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,31 @@ class Result:
 
     def refused_to_csv(self) -> bytes:
         """Return the refused rows alone, to be mended and sent again."""
-        return self._write(self.refused, ("error",))
+        return self._write(self.refused, REFUSED_COLUMNS)
 
     def _write(self, rows: Sequence[Scored], columns: tuple[str, ...]) -> bytes:
-        # A result that was uploaded again has these columns already.
-        kept = [index for index, name in enumerate(self.header) if name not in {*RESULT_COLUMNS, "warning"}]
+        kept = _before_answers(self.header)
         # In the file itself too: it goes to places where no banner stands above it.
-        warning = {"warning": "SYNTHETIC MODEL: NOT A REAL RISK"} if self.synthetic else {}
-        header = (*(self.header[index] for index in kept), *columns, *warning)
+        warning = {_WARNING: "SYNTHETIC MODEL: NOT A REAL RISK"} if self.synthetic else {}
+        header = (*self.header[:kept], *columns, *warning)
         lines = []
         for row in rows:
             cells = row.cells + ("",) * len(self.header)
             told = _told(row)
-            lines.append(
-                (*(cells[index] for index in kept), *(told[name] for name in columns), *warning.values())
-            )
+            lines.append((*cells[:kept], *(told[name] for name in columns), *warning.values()))
         return write(header, lines)
+
+
+def _before_answers(header: tuple[str, ...]) -> int:
+    """Return the number of columns without the answers that a result uploaded again has at its end.
+
+    Columns of the user may have the same names: what counts is the whole block, in its order.
+    """
+    end = len(header) - (header[-1:] == (_WARNING,))
+    for block in (RESULT_COLUMNS, REFUSED_COLUMNS):
+        if header[:end][-len(block) :] == block:
+            return end - len(block)
+    return len(header)
 
 
 def _told(row: Scored) -> dict[str, object]:

@@ -10,7 +10,7 @@ from readmission_ui.api_answers import ScoredRow
 from readmission_ui.errors import FileRefusedError
 from readmission_ui.patients_csv import PatientsFile
 from readmission_ui.schema import Schema
-from readmission_ui.scoring import Result, Scored
+from readmission_ui.scoring import REFUSED_COLUMNS, RESULT_COLUMNS, Result, Scored
 
 HEADER = ("name", "age")
 
@@ -66,7 +66,7 @@ def result(*, synthetic: bool, header: tuple[str, ...] = HEADER) -> Result:
             {"row": 2, "probability": "", "class": "", "error": "age: too old", "code": "out_of_range"}
         ),
     ]
-    cells = [("Ann", "4", "x", "y", "z")[: len(header)], ("Bo", "400")]
+    cells = [("Ann", "4", *"stuvwxyz")[: len(header)], ("Bo", "400")]
     rows = [
         Scored(number, row, answer, "7", 0.2)
         for number, (row, answer) in enumerate(zip(cells, answers, strict=True), 1)
@@ -100,11 +100,23 @@ def test_a_synthetic_result_says_so_in_every_row():
 
 def test_refused_rows_can_be_mended_and_sent_again():
     again = result(synthetic=False).refused_to_csv()
-    assert read(again) == [{"name": "Bo", "age": "400", "error": "age: too old"}]
-    assert patients_csv.read(again).header == (*HEADER, "error")
+    assert read(again) == [{"name": "Bo", "age": "400", "model_version": "7", "error": "age: too old"}]
+    assert patients_csv.read(again).header == (*HEADER, "model_version", "error")
 
 
-def test_answers_of_an_earlier_upload_are_replaced():
-    first, _ = read(result(synthetic=False, header=(*HEADER, "probability", "error")).to_csv())
-    assert list(first) == [*HEADER, "probability", "class", "threshold", "model_version", "error"]
+@pytest.mark.parametrize("warning", [(), ("warning",)])
+@pytest.mark.parametrize("block", [RESULT_COLUMNS, REFUSED_COLUMNS])
+def test_answers_of_an_earlier_upload_are_replaced(block: tuple[str, ...], warning: tuple[str, ...]):
+    first, _ = read(result(synthetic=False, header=(*HEADER, *block, *warning)).to_csv())
+    assert list(first) == [*HEADER, *RESULT_COLUMNS]
     assert first["probability"] == "0.25"
+
+
+@pytest.mark.parametrize("earlier", [(), RESULT_COLUMNS])
+def test_columns_of_the_user_come_back_whatever_their_names(earlier: tuple[str, ...]):
+    own = ("class", "warning", "error")
+    found = result(synthetic=True, header=(*HEADER, *own, *earlier))
+    for content, columns in ((found.to_csv(), RESULT_COLUMNS), (found.refused_to_csv(), REFUSED_COLUMNS)):
+        assert patients_csv.read(content).header == (*HEADER, *own, *columns, "warning")
+    first = patients_csv.read(found.to_csv()).rows[0]
+    assert first[:6] == ("Ann", "4", "s", "t", "u", "0.25")
