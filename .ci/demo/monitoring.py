@@ -26,7 +26,7 @@ _PROGRAMS: Final = {
     "blackbox": "blackbox-exporter",
     "node": "node-exporter",
 }
-_STATSD_EXPORTER: Final = "v0.31.0"
+_STATSD_EXPORTER: Final = "v0.29.0"
 _WEBHOOK: Final = "127.0.0.1:8095"
 
 

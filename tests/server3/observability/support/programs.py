@@ -16,7 +16,7 @@ import pytest
 from server3.api.support.tracking import CHECKOUT, free_port
 
 OBSERVABILITY = CHECKOUT / "server3-serving" / "observability"
-STATSD_EXPORTER = "v0.31.0"
+STATSD_EXPORTER = "v0.29.0"
 
 
 def unavailable(message: str) -> None:
