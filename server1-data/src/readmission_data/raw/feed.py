@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, get_args
 
 import httpx
 from pydantic import SecretStr
 
+from readmission_data.dataset.file import Kind
 from readmission_data.raw.errors import SourceError
 from readmission_data.raw.ledger import Batch
 from readmission_data.raw.lines import Block, read_header
@@ -19,6 +20,9 @@ from readmission_data.raw.sources import Delivery
 
 LARGEST_BLOCK: Final = 15_000
 """Rows that a feed hands out at most."""
+
+_FIRST_LINE: Final = 2
+"""The line of row 0: a feed counts rows from 0, a file's lines are counted from its header as line 1."""
 
 _PAUSES: Final = (0.2, 1, 3)
 """Seconds before each new try; a feed may restart or be busy."""
@@ -43,7 +47,7 @@ class FeedSource:
         return str(url.copy_with(userinfo=b"", query=None)).rstrip("/")
 
     def deliver(self, ledger: Sequence[Batch]) -> Delivery:
-        """Fetch the block after the feed's last batch, or the first one where the feed's source is new.
+        """Fetch the block after the last batch of the feed's source, or the first one where that is new.
 
         What follows a block is fetched when it is asked for.
         """
@@ -53,33 +57,65 @@ class FeedSource:
         cursor = earlier[-1].next_cursor if earlier else None
         answer = self._fetch(cursor)
         if answer.status_code == HTTPStatus.CONFLICT:
-            # The feed's source has changed: its rows are taken from the start, known ones told apart.
+            # The feed's source has changed: its rows are taken from the start, known ones told apart. A source
+            # that was here before goes on where it ended: taken again, its rows would count as repeats.
             answer = self._fetch(None)
+            own = _of_source(earlier, answer.headers.get("Feed-Source-SHA256"))
+            if own:
+                answer = self._fetch(own[-1].next_cursor)
         return self._delivery(answer, earlier)
 
-    def _delivery(self, answer: httpx.Response, earlier: Sequence[Batch]) -> Delivery:
+    def _delivery(
+        self, answer: httpx.Response, earlier: Sequence[Batch], place: tuple[str, int] | None = None
+    ) -> Delivery:
+        """Read an answer that must begin at a `place`, the source's checksum and a row.
+
+        Without one it is where the ledger's last batch of that source ended.
+        """
         if answer.status_code != HTTPStatus.OK:
             raise SourceError(f"{self.name} answered {answer.status_code}{_detail(answer)}")
         try:
             sha256 = answer.headers["Feed-Source-SHA256"]
             next_cursor = answer.headers["Feed-Next-Cursor"]
             kind = answer.headers["Feed-Source-Kind"]
-            first_line = int(answer.headers["Feed-First-Row"]) + 2
+            first_row = int(answer.headers["Feed-First-Row"])
+            row_count = int(answer.headers["Feed-Rows"])
             exhausted = answer.headers["Feed-Exhausted"] == "true"
         except (KeyError, ValueError) as error:
             raise SourceError(f"{self.name} is no encounter feed: its answer lacks {error}") from None
         end = answer.content.find(b"\n") + 1 or len(answer.content)
-        rows = answer.content[end:]
+        block = Block(answer.content[end:], end, first_row + _FIRST_LINE)
+        found = block.end_number - block.number if block.content else 0
+        own = _of_source(earlier, sha256)
+        place = place or (sha256, own[-1].next_line - _FIRST_LINE if own else 0)
+        wrong = None
+        if kind not in get_args(Kind):
+            wrong = f"Feed-Source-Kind is {kind[:40]!r}, none of {', '.join(get_args(Kind))}"
+        elif (sha256, first_row) != place:
+            wrong = f"block is row {first_row} on of {sha256[:8]}, not row {place[1]} on of {place[0][:8]}"
+        elif found != row_count:
+            wrong = f"block from row {first_row} has {found} rows, not {row_count} as Feed-Rows says"
+        elif row_count and next_cursor == answer.request.url.params.get("cursor"):
+            wrong = f"block from row {first_row} has the cursor that was asked for"
+        elif not row_count and not exhausted:
+            wrong = f"block from row {first_row} is empty, yet it is not exhausted"
+        if wrong:
+            # Rows would be lost or come twice, and nobody would see it.
+            raise SourceError(f"{self.name}: its {wrong}")
+
+        def following() -> Delivery:
+            return self._delivery(self._fetch(next_cursor), earlier, (sha256, first_row + row_count))
+
         return Delivery(
             sha256=sha256,
             dataset_kind=kind,
             header=read_header(answer.content[:end], self.name),
-            blocks=iter([Block(rows, end, first_line)] if rows else []),
-            earlier=[batch for batch in earlier if batch.source_sha256 == sha256],
+            blocks=iter([block] if block.content else []),
+            earlier=own,
             whole=False,
             train_limit=None,
             held_out=True,
-            following=None if exhausted else lambda: self._delivery(self._fetch(next_cursor), earlier),
+            following=None if exhausted else following,
             cursor=lambda _offset: next_cursor,
         )
 
@@ -107,6 +143,10 @@ class FeedSource:
             except httpx.TransportError as error:
                 reason = str(error) or type(error).__name__
         raise SourceError(f"{self.name} could not be read in {len(_PAUSES) + 1} tries: {reason}")
+
+
+def _of_source(batches: Sequence[Batch], sha256: str | None) -> list[Batch]:
+    return [batch for batch in batches if batch.source_sha256 == sha256]
 
 
 def _is_whole(answer: httpx.Response) -> bool:

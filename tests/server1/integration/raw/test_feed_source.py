@@ -1,6 +1,7 @@
 """Loads from the real feed, over HTTP."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,34 @@ class Moody:
             await send(message)
 
         await self.app(scope, receive, answer)
+
+
+class Edited:
+    """The feed behind a proxy that changes its answers: `edit` gets headers, body, and the first answer.
+
+    The proxy is honest about what it sends: the length fits, and the feed's checksum is taken off.
+    """
+
+    def __init__(self, app: Callable, edit: Callable) -> None:
+        self.app = app
+        self.edit = edit
+        self.first = None
+
+    async def __call__(self, scope, receive, send):
+        messages = []
+
+        async def keep(message):
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
+        body = b"".join(message.get("body", b"") for message in messages)
+        self.first = self.first or (headers, body)
+        headers, body = self.edit(headers, body, self.first)
+        sent = {**headers, "content-length": str(len(body)), "content-digest": ""}
+        pairs = [(name.encode(), value.encode()) for name, value in sent.items()]
+        await send(messages[0] | {"headers": pairs})
+        await send({"type": "http.response.body", "body": body})
 
 
 @contextlib.contextmanager
@@ -162,6 +191,22 @@ def test_a_feed_whose_source_changed_is_read_from_the_start(settings, tmp_path):
     assert (result.known, result.loaded, result.rejected) == (20, 20, 0)
 
 
+def test_a_source_that_comes_back_goes_on_where_it_was(settings, tmp_path):
+    path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(60))
+    with serving(path) as url:
+        given = settings(source="feed", feed_url=url, batch_size=20)
+        load_next(given)
+        csv_lines.write(path, csv_lines.lines(40, start=41))
+        between = list(load_all(given))
+        csv_lines.write(path, csv_lines.lines(60))
+        results = list(load_all(given))
+        again = load_next(given)
+
+    assert sum(result.loaded for result in between) == 40
+    assert [(result.known, result.loaded, result.rejected) for result in results] == [(0, 20, 0), (20, 0, 0)]
+    assert (again.batch, again.exhausted) == (None, True)
+
+
 SQLITE_ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -203,3 +248,49 @@ def test_another_web_server_is_no_feed(settings):
     message = "is no encounter feed: its answer lacks "
     with served(other, lifespan="off") as url, pytest.raises(ReadmissionDataError, match=message):
         load_next(settings(source="feed", feed_url=url))
+
+
+def half(headers, body, _first):
+    lines = body.splitlines(keepends=True)
+    return headers, b"".join(lines[: len(lines) // 2 + 1])
+
+
+def cached(_headers, _body, first):
+    return first
+
+
+def same_cursor(headers, body, first):
+    return headers | {"feed-next-cursor": first[0]["feed-next-cursor"]}, body
+
+
+def saying(**values):
+    """Give some headers another value."""
+    changed = {f"feed-{name.replace('_', '-')}": value for name, value in values.items()}
+    return lambda headers, body, _first: (headers | changed, body)
+
+
+@SQLITE_ALONE
+@pytest.mark.parametrize(
+    ("edit", "loaded", "reason"),
+    [
+        (half, 0, "its block from row 0 has 10 rows, not 20 as Feed-Rows says"),
+        (cached, 20, "its block is row 0 on of [0-9a-f]{8}, not row 20 "),
+        (saying(first_row="20"), 0, "its block is row 20 on of [0-9a-f]{8}, not row 0 "),
+        (same_cursor, 20, "its block from row 20 has the cursor that was asked for"),
+        (saying(exhausted="false"), 50, "its block from row 50 is empty, yet it is not exhausted"),
+        (
+            saying(source_kind="Hospital"),
+            0,
+            "its Feed-Source-Kind is 'Hospital', none of uci, own, synthetic",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_right_is_refused_whole(settings, query, tmp_path, edit, loaded, reason):
+    app = create_app(FeedSettings(dataset=csv_lines.write(tmp_path / "d.csv", csv_lines.lines(50))))
+    with served(Edited(app, edit), lifespan="off") as url:
+        given = settings(source="feed", feed_url=url, batch_size=20)
+        with pytest.raises(ReadmissionDataError, match=rf"^{url}: {reason}[^\n]*$"):
+            list(itertools.islice(load_all(given), 4))
+
+    assert query("SELECT COALESCE(SUM(rows_read), 0) FROM batch_info") == [(loaded,)]
+    assert query("SELECT COUNT(*) FROM rejected_rows") == [(0,)]
