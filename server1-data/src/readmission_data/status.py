@@ -24,12 +24,14 @@ class TrackingError(ReadmissionDataError):
 def status(settings: DataSettings) -> dict[str, Any]:
     """Return RawData, CleanData and the newest model version, in words and numbers that JSON can hold.
 
-    `current` tells that the newest version was trained on every batch that RawData has.
+    `current` tells that the newest version was trained on every batch that RawData has, and that its aliases
+    are settled. Of a version that the gate has not judged yet, `gate` and `gate_reason` are None.
     """
     raw = _raw(settings)
     clean = _clean(settings)
     model = _newest_model(settings)
     current = bool(raw["batches"]) and raw["batches"] == clean["batches"] == model.get("batches")
+    current = current and model["gate_settled"]
     return {"raw": raw, "clean": clean, "model": model, "current": current}
 
 
@@ -91,8 +93,10 @@ def _newest_model(settings: DataSettings) -> dict[str, Any]:
         "name": MODEL_NAME,
         "version": version.version,
         "candidate": version.tags["candidate"],
-        "gate": version.tags["gate"],
-        "gate_reason": version.tags["gate_reason"],
+        # A registration writes these after it has made the version, so it may have died before them.
+        "gate": version.tags.get("gate"),
+        "gate_reason": version.tags.get("gate_reason"),
+        "gate_settled": "gate_settled" in version.tags,
         "dataset": version.tags["dataset"],
         "batches": [int(batch) for batch in version.tags["batches"].split(",")],
         "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
