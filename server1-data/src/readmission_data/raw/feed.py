@@ -57,8 +57,8 @@ class FeedSource:
         cursor = earlier[-1].next_cursor if earlier else None
         answer = self._fetch(cursor)
         if answer.status_code == HTTPStatus.CONFLICT:
-            # The feed's source has changed: a new one is taken from the start, known rows told apart. One that
-            # was here before goes on where it ended: taken again, its rows would count as repeats.
+            # The feed's source has changed: a new one is taken from the start, known rows told apart.
+            # One that was here before goes on where it ended: taken again, its rows would count as repeats.
             answer = self._fetch(None)
             own = _of_source(earlier, answer.headers.get("Feed-Source-SHA256"))
             if own:
@@ -92,7 +92,7 @@ class FeedSource:
         if kind not in get_args(Kind):
             wrong = f"Feed-Source-Kind is {kind[:40]!r}, none of {', '.join(get_args(Kind))}"
         elif (sha256, first_row) != place:
-            wrong = f"block begins at row {first_row} of {sha256[:8]}, not at row {place[1]} of {place[0][:8]}"
+            wrong = f"block begins at row {first_row} of {sha256[:6]}, not row {place[1]} of {place[0][:6]}"
         elif found != row_count:
             wrong = f"block from row {first_row} has {found} rows, not {row_count} as Feed-Rows says"
         elif row_count and next_cursor == answer.request.url.params.get("cursor"):
