@@ -80,6 +80,27 @@ def no_flow_named(workload, _):
 
 no_flow_named.runs = False
 
+
+def a_secret_as_an_argument(workload, _):
+    one = workload.containers[0]
+    one["env"] = [
+        {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "planted", "key": "word"}}},
+        {"name": "URL", "value": "mysql://user:$(WORD)@mysql"},
+    ]
+    one["args"] = ["--database=$(URL)"]
+
+
+a_secret_as_an_argument.runs = False
+
+
+@of_running
+def a_secret_in_a_probe(workload, objects):
+    objects.append({"kind": "Secret", "metadata": {"name": "planted"}, "data": {"WORD": "eA=="}})
+    one = workload.containers[0]
+    one["envFrom"] = [{"secretRef": {"name": "planted"}}]
+    one["livenessProbe"] = {"exec": {"command": ["sh", "-c", 'ping "${WORD}"']}}
+
+
 # What is planted: the rule that must find it.
 PLANTED = {
     "privilege escalation": (
@@ -105,6 +126,8 @@ PLANTED = {
     "a token": ("tokens", pod("automountServiceAccountToken", value=True)),
     "the default account": ("tokens", pod("serviceAccountName", "default")),
     "a password": ("secrets", container("env", [{"name": "MYSQL_PASSWORD", "value": "hunter2"}])),
+    "a secret as an argument": ("arguments", a_secret_as_an_argument),
+    "a secret in a probe": ("arguments", a_secret_in_a_probe),
     "a ConfigMap that is not there": (
         "references",
         container("envFrom", [{"configMapRef": {"name": "none"}}]),

@@ -30,6 +30,9 @@ RESTRICTED_VOLUMES = {
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostAliases")
 OWN_IMAGE = re.compile(r"(?:[\w.-]+:\d+/)?readmission/[a-z]+:[\w.-]+")
 PINNED_IMAGE = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
+VARIABLE = re.compile(r"\$[({]?(\w+)")
+# The shell writes it itself: no process has it as an argument.
+PIPED = re.compile(r'printf %s "\$\w+" \|')
 SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|token|api_key|access_key|private)")
 
 
@@ -39,7 +42,7 @@ def breaches(objects: Sequence[Object]) -> list[Breach]:
     found: list[Breach] = []
     for workload in workloads(objects):
         where = f"{workload.kind}/{workload.name}"
-        for rule in (pod_security, read_only, resources, images, tokens, secrets):
+        for rule in (pod_security, read_only, resources, images, tokens, secrets, arguments):
             found += (Breach(rule.__name__, where, what) for what in rule(workload, objects))
         if workload.runs:
             for rule in (probes, budget, rollout, spread):
@@ -129,6 +132,34 @@ def secrets(workload: Workload, _: Sequence[Object]) -> Iterator[str]:
             name, value = variable["name"], variable.get("value")
             if value and SECRET_NAME.search(name) and not value.startswith(("/", "$(")):
                 yield f"{container['name']}: {name} stands in the manifest"
+
+
+def arguments(workload: Workload, objects: Sequence[Object]) -> Iterator[str]:
+    """A secret among a command's arguments is in the list of processes, for every user of the node."""
+    for container in workload.all_containers:
+        actions = [container.get(name, {}) for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+        actions += container.get("lifecycle", {}).values()
+        words = [*container.get("command", []), *container.get("args", [])]
+        words += [word for action in actions for word in action.get("exec", {}).get("command", [])]
+        shown = {name for word in words for name in VARIABLE.findall(PIPED.sub("", word))}
+        for name in sorted(shown & secret_variables(container, objects)):
+            yield f"{container['name']}: {name} of a Secret is an argument"
+
+
+def secret_variables(container: Object, objects: Sequence[Object]) -> set[str]:
+    """Return the variables that a container has from Secrets, and those put together of them."""
+    there = named(objects, "Secret")
+    found = {
+        source.get("prefix", "") + key
+        for source in container.get("envFrom", [])
+        if "secretRef" in source
+        for key in there[source["secretRef"]["name"]]["data"]
+    }
+    for variable in container.get("env", []):
+        parts = VARIABLE.findall(variable.get("value", ""))
+        if "secretKeyRef" in variable.get("valueFrom", {}) or not found.isdisjoint(parts):
+            found.add(variable["name"])
+    return found
 
 
 def plain_secrets(objects: Sequence[Object]) -> Iterator[tuple[str, str]]:
