@@ -4,6 +4,7 @@ import logging
 import math
 import resource
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,8 @@ class Observers:
         self._store = store
         self._instruments = instruments
         self._shown: tuple[str, ...] | None = None
+        self._measured: object = None
+        self._measuring = threading.Lock()
         self._drift = DriftWindow(settings.drift_window, settings.drift_minimum)
         self._shadow = (
             Shadow(store, instruments, rows_per_second=settings.shadow_rows_per_second)
@@ -76,16 +79,24 @@ class Observers:
         return self.writer.state if self.writer else "off"
 
     def update_quality(self) -> None:
-        """Measure the quality in production again. Blocks."""
-        if self.engine is None:
+        """Measure the quality in production of the version that serves, where something is new. Blocks."""
+        serving = self._store.serving
+        if self.engine is None or serving is None:
             return
-        try:
-            auc, rows = outcomes.quality(self.engine)
-        except PredictionLogError as error:
-            logger.warning("%s", error)
-            return
-        self._instruments.outcome_auc.set(math.nan if auc is None else auc)
-        self._instruments.outcome_rows.set(rows)
+        version = serving.predictor.version
+        # One at a time: what was read first must not be shown last.
+        with self._measuring:
+            try:
+                known = (version, outcomes.newest(self.engine))
+                if known == self._measured:
+                    return
+                auc, rows = outcomes.quality(self.engine, version)
+            except PredictionLogError as error:
+                logger.warning("%s", error)
+                return
+            self._measured = known
+            self._instruments.outcome_auc.set(math.nan if auc is None else auc)
+            self._instruments.outcome_rows.set(rows)
 
     def update_gauges(self) -> None:
         """Bring the gauges up to date, before a scrape. Takes some 20 ms: not for the event loop."""

@@ -99,7 +99,8 @@ def test_without_a_log_outcomes_are_refused(limited_log, patient):
     service = limited_log
     assert service.http.get("/health").json()["prediction_log"] == "off"
     answer = service.http.post("/outcomes", json={"request_id": "a", "readmitted": True})
-    assert (answer.status_code, answer.json()["code"]) == (503, "prediction_log_unavailable")
+    assert (answer.status_code, answer.json()["code"]) == (501, "no_prediction_log")
+    assert "retry-after" not in answer.headers
     assert service.http.post("/predict", json=patient).status_code == 200
 
 

@@ -1,6 +1,7 @@
 """Outcomes, in an app whose prediction log is a file of SQLite."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -39,7 +40,9 @@ def told(readmitted, *, prefix):
 def app(tmp_path) -> Iterator[Application]:
     """An app whose writer runs in a thread once it is started, and not before."""
     url = f"sqlite:///{tmp_path / 'log.db'}"
-    app = create_app(ApiSettings(prediction_log_url=url, state_dir=tmp_path, tracking_uri="http://127.0.0.1:9"))
+    app = create_app(
+        ApiSettings(prediction_log_url=url, state_dir=tmp_path, tracking_uri="http://127.0.0.1:9")
+    )
     create_tables(app.parts.observers.engine)
     yield app
     app.parts.observers.engine.dispose()
@@ -61,7 +64,7 @@ def quality(app):
 def write(app, part):
     writer = app.parts.observers.writer
     writer.offer(part)
-    writer._write_all()  # noqa: SLF001 - what its thread does
+    writer._write_all()
 
 
 def post(app, body):
@@ -100,14 +103,19 @@ def test_outcomes_that_another_process_took_are_measured_too(app, monkeypatch):
     write(app, scored("1", [0.9, 0.1], prefix="one"))
 
     async def until(wanted):
-        while quality(app) != wanted:
+        for _ in range(2_000):
+            if quality(app) == wanted:
+                return
             await asyncio.sleep(0.01)
+        pytest.fail(f"{quality(app)} instead of {wanted}")
 
     async def follow():
-        following = asyncio.create_task(app_module._follow_outcomes(app.parts))  # noqa: SLF001
+        following = asyncio.create_task(app_module._follow_outcomes(app.parts))
         for readmitted, auc in (([True, False], 1.0), ([False, True], 0.0)):
-            await asyncio.to_thread(outcomes.record, app.parts.observers.engine, told(readmitted, prefix="one"))
-            await asyncio.wait_for(until([auc, 2]), 20)
+            await asyncio.to_thread(
+                outcomes.record, app.parts.observers.engine, told(readmitted, prefix="one")
+            )
+            await until([auc, 2])
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
@@ -123,20 +131,31 @@ def test_an_outcome_whose_prediction_still_waits_is_to_be_sent_again(app):
     assert (answer.status_code, answer.json()["code"]) == (503, "prediction_log_unavailable")
     assert int(answer.headers["retry-after"]) > 0
 
-    writer._write_all()  # noqa: SLF001 - what its thread does
-    assert post(app, [late, {"request_id": "no", "readmitted": True}]).json() == {"recorded": 1, "unknown": ["no"]}
+    writer._write_all()
+    assert post(app, [late, {"request_id": "no", "readmitted": True}]).json() == {
+        "recorded": 1,
+        "unknown": ["no"],
+    }
 
 
-def test_predictions_that_come_in_meanwhile_are_not_waited_for(app):
+def test_predictions_that_come_in_meanwhile_are_not_waited_for(app, monkeypatch):
     writer = app.parts.observers.writer
     writer.offer(scored("1", [0.9], prefix="asked"))
-    begin = writer._engine.begin  # noqa: SLF001 - to be told of each transaction
-    more = iter(range(5))
+    queue, ended = writer._queue, threading.Event()
+    take = queue.take
 
-    def begin_with_traffic():
-        if (number := next(more, None)) is not None:
-            writer.offer(scored("1", [0.5], prefix=f"more{number}."))
-        return begin()
+    def take_while_more_comes(rows):
+        taken = take(rows)
+        if not ended.is_set():
+            writer.offer(scored("1", [0.5], prefix="more"))
+        return taken
 
-    writer._engine = SimpleNamespace(begin=begin_with_traffic)  # noqa: SLF001
-    assert writer.waiting() == 1
+    monkeypatch.setattr(queue, "take", take_while_more_comes)
+    writer.start()
+    try:
+        assert writer.flush(20)
+        assert writer.waiting()
+    finally:
+        ended.set()
+        writer.stop(5)
+    assert writer.waiting() == 0

@@ -42,10 +42,17 @@ def outcome_routes(parts: Parts) -> APIRouter:
 def _record(parts: Parts, received: list[Outcome]) -> dict[str, object]:
     observers = parts.observers
     if observers.engine is None or observers.writer is None:
-        raise PredictionLogError("this server keeps no prediction log")
+        raise RefusedError(
+            HTTPStatus.NOT_IMPLEMENTED,
+            "no_prediction_log",
+            "Outcomes need a prediction log: start the server with READMISSION_API_PREDICTION_LOG_URL.",
+        )
     # A prediction of a moment ago may still wait to be written.
-    observers.writer.flush(_FLUSH_SECONDS)
+    written = observers.writer.flush(_FLUSH_SECONDS)
     recorded = outcomes.record(observers.engine, received)
+    if not written and len(recorded) < len({(outcome.request_id, outcome.number) for outcome in received}):
+        # Those that are unknown now may be known in a moment. To store an outcome twice does no harm.
+        raise PredictionLogError("some predictions wait to be written to the log: send these outcomes again")
     for outcome in recorded:
         parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()
     observers.update_quality()

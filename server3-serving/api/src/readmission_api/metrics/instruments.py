@@ -184,13 +184,13 @@ class Instruments:
         self.outcomes = Counter("outcomes", "Outcomes received", ["readmitted"], registry=registry)
         self.outcome_auc = Gauge(
             "outcome_roc_auc",
-            "ROC AUC of the answered risks over the outcomes received",
+            "ROC AUC of the risks that the serving version answered, over the outcomes received",
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
         self.outcome_rows = Gauge(
             "outcome_roc_auc_rows",
-            "Outcomes behind outcome_roc_auc",
+            "Outcomes of the serving version behind outcome_roc_auc",
             multiprocess_mode="livemostrecent",
             registry=registry,
         )

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from readmission_api.errors import PredictionLogError
 from readmission_api.prediction_log.tables import OUTCOMES, PREDICTIONS, create_tables
+from readmission_api.predictor.predictor import ModelVersion
 
 _LATEST: Final = 50_000
 _IDS_A_QUERY: Final = 500
@@ -76,35 +77,50 @@ def _known(connection: Connection, keys: list[tuple[str, int]]) -> set[tuple[str
     return known
 
 
-def quality(engine: Engine) -> tuple[float | None, int]:
-    """Return the ROC AUC over the latest outcomes, None while one class is missing, and their number.
+def newest(engine: Engine) -> tuple[int, datetime] | None:
+    """Return the id of the newest outcome and when it came: an outcome stored later gives another pair.
 
     Raises `PredictionLogError`. Blocks.
     """
+    query = select(OUTCOMES.c.id, OUTCOMES.c.received_at).order_by(OUTCOMES.c.id.desc()).limit(1)
+    rows = _read(engine, query)
+    return (rows[0].id, rows[0].received_at) if rows else None
+
+
+def quality(engine: Engine, version: ModelVersion) -> tuple[float | None, int]:
+    """Return the ROC AUC of a version, None while one class is missing, and the number of outcomes behind it.
+
+    Looks at the latest outcomes, and of these at the ones of that version's predictions: what came of an
+    older version's says nothing of this one. Raises `PredictionLogError`. Blocks.
+    """
+    latest = select(OUTCOMES).order_by(OUTCOMES.c.id.desc()).limit(_LATEST).subquery()
     # A client that uses a request id twice has two predictions of that name: the later one counts.
     same = PREDICTIONS.alias()
     last = (
         select(func.max(same.c.id))
-        .where(and_(same.c.request_id == OUTCOMES.c.request_id, same.c.number == OUTCOMES.c.number))
-        .correlate(OUTCOMES)
+        .where(and_(same.c.request_id == latest.c.request_id, same.c.number == latest.c.number))
+        .correlate(latest)
         .scalar_subquery()
     )
     query = (
-        select(PREDICTIONS.c.probability, OUTCOMES.c.readmitted)
-        .select_from(OUTCOMES)
+        select(PREDICTIONS.c.probability, latest.c.readmitted)
+        .select_from(latest)
         .join(PREDICTIONS, PREDICTIONS.c.id == last)
-        .order_by(OUTCOMES.c.id.desc())
-        .limit(_LATEST)
+        .where(and_(PREDICTIONS.c.model == version.model, PREDICTIONS.c.version == version.version))
     )
+    rows = _read(engine, query)
+    risks = np.array([row.probability for row in rows])
+    readmitted = np.array([row.readmitted for row in rows], dtype=bool)
+    return roc_auc(risks, readmitted), len(rows)
+
+
+def _read(engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
     try:
         create_tables(engine)
         with engine.connect() as connection:
-            rows = connection.execute(query).all()
+            return connection.execute(query).all()
     except (SQLAlchemyError, OSError) as error:
         raise PredictionLogError(f"the prediction log can't be read now ({type(error).__name__})") from error
-    risks = np.array([row[0] for row in rows])
-    readmitted = np.array([row[1] for row in rows], dtype=bool)
-    return roc_auc(risks, readmitted), len(rows)
 
 
 def roc_auc(risks: np.ndarray, readmitted: np.ndarray) -> float | None:
