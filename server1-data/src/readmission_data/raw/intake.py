@@ -78,14 +78,21 @@ class Intake:
         """Whether the source is known to have nothing for the next load."""
         return self.delivery.following is None and not self._left_over
 
+    @property
+    def _brought_nothing(self) -> bool:
+        # A bad row of a source that grew comes again among the known ones.
+        return not sum(self.taken.values()) and (self.known > 0 or not self.rejected)
+
     def run(self) -> None:
         """Take rows until the train rows of one load are there and nothing else is wanted.
 
-        A delivery without rows, of blank lines alone, gives way to the one that follows it: a load without
-        rows enters no ledger line, and the next one would come to the same place.
+        A delivery that brings nothing new is followed by the next one. Of blank lines alone it would enter no
+        ledger line, and the next load would come to the same place; of known rows alone, as where a feed
+        grew, it would start a training without a new row. One whose rows are all rejected ends the load:
+        such a source may be no data set at all.
         """
         self._take_blocks()
-        while not self.rows_read and self.delivery.following is not None:
+        while self._brought_nothing and self.delivery.following is not None:
             self.delivery = self.delivery.following()
             self._take_blocks()
 

@@ -26,8 +26,8 @@ class Delivery:
     `earlier` are the batches that this source brought before; `whole` tells that the blocks run to its end.
     `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
     rows of validation and test are taken, from all blocks; without it an earlier load has them. `following`
-    fetches what comes after the last block, None where the source ends there; it is for a load that got no
-    row from this delivery. `cursor` spells a place in the source for the ledger.
+    fetches what comes after the last block, None where the source ends there; it is for a load that got
+    nothing new from this delivery. `cursor` spells a place in the source for the ledger.
     """
 
     sha256: str

@@ -126,9 +126,9 @@ def test_feed_and_file_bring_the_same_rows(settings, query, tmp_path):
     path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(50))
     list(load_all(settings(dataset=str(path))))
     with serving(path) as url:
-        results = list(load_all(settings(source="feed", feed_url=url, batch_size=30)))
+        [result] = load_all(settings(source="feed", feed_url=url, batch_size=30))
 
-    assert [(result.known, result.loaded, result.rejected) for result in results] == [(30, 0, 0), (20, 0, 0)]
+    assert (result.known, result.loaded, result.rejected) == (50, 0, 0)
     assert query("SELECT SUM(train_rows + validation_rows + test_rows) FROM batch_info") == [(50,)]
 
 
@@ -189,6 +189,22 @@ def test_a_feed_whose_source_changed_is_read_from_the_start(settings, tmp_path):
         result = load_next(given)
 
     assert (result.known, result.loaded, result.rejected) == (20, 20, 0)
+
+
+def test_one_load_brings_the_new_rows_of_a_feed_that_grew(settings, query, tmp_path):
+    lines = csv_lines.lines(60)
+    lines[10] = "torn"
+    path = csv_lines.write(tmp_path / "d.csv", lines[:50])
+    with serving(path) as url:
+        given = settings(source="feed", feed_url=url, batch_size=20)
+        list(load_all(given))
+        csv_lines.write(path, lines)
+        result = load_next(given)
+
+    assert (result.batch, result.known, result.loaded, result.rejected) == (4, 49, 10, 1)
+    assert result.exhausted
+    assert query("SELECT batch, line_number FROM rejected_rows") == [(1, 12), (4, 12)]
+    assert query("SELECT next_line FROM batch_info WHERE batch = 4") == [(62,)]
 
 
 def test_a_source_that_comes_back_goes_on_where_it_was(settings, tmp_path):
