@@ -199,6 +199,7 @@ def contributions(bars: Sequence[Bar], texts: Texts) -> Options:
 
 
 def signed(share: float, texts: Texts) -> str:
-    """Return a difference of shares in percentage points, with its sign."""
-    sign = "+" if share > 0 else "\N{MINUS SIGN}"
-    return sign + texts.number(abs(100 * share), 1)
+    """Return a difference of shares in percentage points, with its sign; none where it rounds to zero."""
+    points = round(100 * share, 1)
+    sign = "+" if points > 0 else "\N{MINUS SIGN}" if points < 0 else ""
+    return sign + texts.number(abs(points), 1)

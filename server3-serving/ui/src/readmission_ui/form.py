@@ -104,7 +104,7 @@ def _draw_folded(fields: Sequence[Field], schema: Schema, texts: Texts) -> dict[
         st.session_state.get(key(field, place(texts.language)), start(field)) != start(field)
         for field in fields
     )
-    label = texts("form.folded", count=len(fields), set=set_now)
+    label = texts.counted("form.folded", set_now, fields=len(fields))
     with st.expander(label, key=f"drawer {fields[0].group}"):
         return _draw_grid(fields, schema, texts)
 

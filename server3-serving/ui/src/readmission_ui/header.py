@@ -1,6 +1,7 @@
 """What stands above every tab: the title, the API's state, the language, the synthetic banner."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import streamlit as st
 
@@ -13,6 +14,14 @@ from readmission_ui.texts import LANGUAGES, NAMES, Texts
 
 LANGUAGE_KEY = "language"
 SEEN_KEY = "seen"
+
+LAST_LOOK: Final = {
+    "unreachable": "state.unreachable",
+    "refused": "state.version_refused",
+    "refused_before": "state.version_refused",
+    "unset": "state.unset",
+}
+"""The text for each result of a look at the registry that has one of its own."""
 
 
 def choose_language(settings: UISettings) -> Texts:
@@ -58,7 +67,7 @@ def draw_state(settings: UISettings, client: ApiClient, seen: Seen, texts: Texts
             st.rerun(scope="app")
         if now.health is not None:
             timeline.record(client, settings.refresh_seconds)
-        label, colour, icon = _state(now, texts)
+        label, colour, icon = state(now, texts)
         st.badge(
             label,
             color=colour,  # type: ignore[arg-type]
@@ -77,7 +86,7 @@ def draw_synthetic_banner(texts: Texts) -> None:
         st.error(f"**{texts('synthetic.title')}**\n\n{texts('synthetic.what')}", icon=":material/warning:")
 
 
-def _state(seen: Seen, texts: Texts) -> tuple[str, str, str]:
+def state(seen: Seen, texts: Texts) -> tuple[str, str, str]:
     """Return the state's words, colour and icon."""
     health = seen.health
     if isinstance(seen.error, ApiAwayError):
@@ -91,7 +100,7 @@ def _state(seen: Seen, texts: Texts) -> tuple[str, str, str]:
     if health.source == "disk":
         troubles.append(texts("state.disk"))
     if health.stale:
-        troubles.append(texts("state.stale"))
+        troubles.append(texts(LAST_LOOK.get(seen.last_look or "", "state.stale")))
     if health.prediction_log == "failing":
         troubles.append(texts("state.log_failing"))
     label = " · ".join(said + troubles)

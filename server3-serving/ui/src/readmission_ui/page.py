@@ -26,9 +26,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Seen:
-    """The API as it was a moment ago: `health` is None where it did not answer, `error` says how."""
+    """The API as it was a moment ago: `health` is None where it did not answer, `error` says how.
+
+    `last_look` is the result of its last look at the registry, where that did not end well.
+    """
 
     health: Health | None = None
+    last_look: str | None = None
     error: ReadmissionUIError | None = None
 
     @property
@@ -54,6 +58,9 @@ def client() -> ApiClient:
 def look(api: ApiClient) -> Seen:
     """Look at the API's state; an API that is away is a state too."""
     try:
-        return Seen(health=api.health())
+        health = api.health()
+        # Its health tells only that something is wrong.
+        last_look = api.model().reload.last_result if health.ready and health.stale else None
+        return Seen(health=health, last_look=last_look)
     except ReadmissionUIError as error:
         return Seen(error=error)

@@ -59,7 +59,7 @@ def _offer(page: Page, name: str, content: bytes) -> None:
     if unknown:
         names = ", ".join(f"`{name}`" for name in unknown)
         st.info(texts("batch.not_sent", columns=names), icon=":material/visibility_off:")
-    label = texts("batch.score", rows=texts.number(len(file.rows)))
+    label = texts.counted("batch.score", len(file.rows))
     if st.button(label, type="primary", icon=":material/play_arrow:", key="score", width="stretch"):
         st.session_state.pop(RESULT_KEY, None)
         _score(page, name, file)
@@ -67,12 +67,11 @@ def _offer(page: Page, name: str, content: bytes) -> None:
 
 def _score(page: Page, name: str, file: PatientsFile) -> None:
     texts = page.texts
-    count = texts.number(len(file.rows))
-    bar = st.progress(0.0, texts("batch.progress", done=0, rows=count))
+    count = len(file.rows)
+    bar = st.progress(0.0, texts.counted("batch.progress", count, done=0))
 
     def show(done: int) -> None:
-        words = texts("batch.progress", done=texts.number(done), rows=count)
-        bar.progress(done / len(file.rows), words)
+        bar.progress(done / count, texts.counted("batch.progress", count, done=texts.number(done)))
 
     try:
         rows = scoring.score(page.client, file, page.schema, progress=show)
@@ -119,7 +118,7 @@ def _draw_refused(page: Page, result: Result) -> None:
     with st.container(border=True, key="refused"):
         heading, button = st.columns([3, 1], vertical_alignment="center")
         heading.markdown(
-            f"##### :material/block: {texts('batch.refused_title', rows=texts.number(len(result.refused)))}"
+            f"##### :material/block: {texts.counted('batch.refused_title', len(result.refused))}"
         )
         button.download_button(
             texts("batch.refused_file"),

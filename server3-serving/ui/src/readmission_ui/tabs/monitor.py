@@ -94,7 +94,7 @@ def _draw_sums(page: Page, latest: Snapshot) -> None:
         _draw_sum(
             texts("monitor.auc"),
             none if latest.auc is None else texts.number(latest.auc, 3),
-            texts("monitor.outcomes", count=texts.number(latest.auc_rows)),
+            texts.counted("monitor.outcomes", int(latest.auc_rows)),
         )
 
 

@@ -37,9 +37,13 @@ class Texts:
         """Return the text of a key with its places filled in. KeyError where there is no such text."""
         return self._words[key].format(**values)
 
+    def counted(self, key: str, count: int, **values: object) -> str:
+        """Return the text of a key with its place `count` filled in; for one, the text of `key_one`."""
+        return self(f"{key}_one" if count == 1 else key, count=self.number(count), **values)
+
     def number(self, value: float, digits: int = 0) -> str:
-        """Return a number with the language's separators: 1,234.5 or 1.234,5."""
-        text = f"{value:,.{digits}f}"
+        """Return a number with the language's separators: 1,234.5 or 1.234,5; never a negative zero."""
+        text = f"{value:z,.{digits}f}"
         return text.translate(str.maketrans(",.", ".,")) if self.language == "es" else text
 
     def percent(self, share: float, digits: int = 1) -> str:
