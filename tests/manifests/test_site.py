@@ -5,6 +5,7 @@ import re
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 from manifests.conftest import ADDRESSES, SECRETS, site
 from manifests.support.kustomize import CHECKOUT, SERVERS
@@ -29,6 +30,21 @@ def test_secrets_are_those_of_the_list(server, deployed):
                 assert name in named(objects, "Secret"), (workload.name, name)
                 found[plain(name)] |= {key} if key else SECRETS[server][plain(name)]
     assert found == SECRETS[server]
+
+
+def test_a_backup_by_hand_copies_the_artifacts_after_the_databases(deployed):
+    """A restore takes a dump with artifacts copied after it; those of before would go with an older one."""
+    jobs = of_kind(deployed("server2-tracking"), "CronJob")
+    # As Kubernetes lists them: by name.
+    names = sorted(
+        one["metadata"]["name"]
+        for one in jobs
+        if one["metadata"]["labels"].get("readmission/backup") == "true"
+    )
+    tasks = yaml.safe_load((CHECKOUT / "ansible/roles/backup/tasks/main.yml").read_text())
+    loop = next(task["loop"] for task in tasks if "loop" in task)
+    order = Environment().compile_expression(loop.strip("{} "))  # noqa: S701 - no page is made of it
+    assert order(backup_schedules={"stdout_lines": names}) == ["backup-mysql", "backup-artifacts"]
 
 
 def test_no_documentation_address_is_left(server, deployed):
