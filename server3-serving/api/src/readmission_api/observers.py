@@ -40,6 +40,7 @@ class Observers:
         self._shown: tuple[str, ...] | None = None
         self._measured: object = None
         self._measuring = threading.Lock()
+        self._drifting: set[str] = set()
         self._drift = DriftWindow(settings.drift_window, settings.drift_minimum)
         self._shadow = (
             Shadow(store, instruments, rows_per_second=settings.shadow_rows_per_second)
@@ -112,10 +113,13 @@ class Observers:
             self._show_model(serving)
         fields, scores = self._drift.measure()
         instruments.drift_rows.set(len(self._drift))
+        # A version's last figures say nothing of the next one, whose patients are still too few.
+        for name in self._drifting - fields.keys():
+            instruments.drift.labels(name).set(math.nan)
         for name, index in fields.items():
             instruments.drift.labels(name).set(index)
-        if scores is not None:
-            instruments.score_drift.set(scores)
+        self._drifting |= fields.keys()
+        instruments.score_drift.set(math.nan if scores is None else scores)
 
     def _show_model(self, serving: Serving) -> None:
         instruments = self._instruments
