@@ -1,12 +1,14 @@
 """Load the next batch of encounters into RawData.
 
 Every ten minutes the next 15,000 train rows of the source go into `train_data`. The first load also brings
-`validation_data` and `test_data` whole. When the source has nothing new the run is skipped and says so.
+`validation_data` and `test_data` whole. When the source has nothing new the run is skipped and says so; but
+while CleanData lacks a batch of RawData it succeeds, so that `preprocess_incremental` hears of it.
 
 - **Reads** the source (`READMISSION_SOURCE`: the data set's file, or a hospital's HTTP feed).
 - **Writes** `train_data`, `validation_data`, `test_data`, `rejected_rows` and one line of the ledger
   `batch_info`, in one transaction.
 - **Safe to run again**: a load that was killed left nothing behind, and a row is never loaded twice.
+- **Fails without another try** when not one row of a source is good; all are in `rejected_rows` then.
 - **Starts** `preprocess_incremental`, through the asset `readmission_raw_batches`.
 
 Trigger it with `{"all_batches": true}` to bring the whole source in one run.

@@ -5,16 +5,18 @@ import logging
 import warnings
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 # When it is imported, and when it reads a model, skops asks every loaded module for NumPy's functions. Each
 # of Airflow's old names answers that it is deprecated: a thousand lines in a task's log.
 warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
 
-from readmission_data import pipeline_metrics
+from readmission_data import databases, pipeline_metrics
+from readmission_data.clean import tables as clean_tables
 from readmission_data.clean import tasks as clean_tasks
 from readmission_data.clean.tasks import Stage
-from readmission_data.raw import load
+from readmission_data.raw import ledger, load
+from readmission_data.raw.errors import NothingLoadedError
 from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
 from readmission_data.training.result import TrainingResult
@@ -24,17 +26,44 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_batches(*, everything: bool) -> dict[str, Any]:
-    """Load the next batch, or all there are; skips the task where the source has nothing new."""
+    """Load the next batch, or all there are.
+
+    Where the source has nothing new the task is skipped, but only once CleanData has every batch: a task that
+    died after its commit told nobody of its batches, so that the next one has to. A source without one good
+    row fails the task at once: another try would find nothing new, and the failure would be forgotten.
+    """
     settings = DataSettings()
     whole = everything or settings.all_batches
-    results = list(load.load_all(settings)) if whole else [load.load_next(settings)]
+    try:
+        results = list(load.load_all(settings)) if whole else [load.load_next(settings)]
+    except NothingLoadedError as error:
+        raise AirflowFailException(str(error)) from error
     pipeline_metrics.report_raw(settings, exhausted=results[-1].exhausted)
     loaded = [result for result in results if result.batch is not None]
     if not loaded:
-        raise AirflowSkipException("the source has nothing new")
+        if not _clean_is_behind(settings):
+            raise AirflowSkipException("the source has nothing new")
+        _LOG.warning("the source has nothing new, but CleanData lacks batches of RawData")
     for result in loaded:
         _LOG.info("%s", result)
     return {"batches": [result.batch for result in loaded]}
+
+
+def _clean_is_behind(settings: DataSettings) -> bool:
+    """Tell whether RawData has batches that CleanData was not made of."""
+    raw, clean = databases.create_engine(settings.raw_url), databases.create_engine(settings.clean_url)
+    try:
+        with raw.connect() as connection:
+            batches = ledger.batches(connection)
+        with clean.connect() as connection:
+            lineage = clean_tables.read_lineage(connection)
+    finally:
+        raw.dispose()
+        clean.dispose()
+    if batches and not any(batch.train_rows + batch.validation_rows + batch.test_rows for batch in batches):
+        raise AirflowFailException("RawData holds not one good row; all are in rejected_rows")
+    numbers = [batch.batch for batch in batches]
+    return bool(numbers) and numbers != (list(lineage.batches) if lineage else [])
 
 
 def load_snapshot(run_id: str) -> dict[str, Any]:
