@@ -13,12 +13,13 @@ import pytest
 
 DEMO = Path(__file__).parents[2] / ".ci" / "demo"
 
-# As the demo's own program does: start, then wait.
+# As the demo's own program does: start, then wait. Tests that nohup started would ignore a closed terminal.
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from processes import Processes
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Processes(Path(sys.argv[1])) as processes:
     processes.start("long", ["sleep", "600"], {}, Path.cwd())
     print(processes.running["long"].pid, flush=True)

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
@@ -58,14 +59,14 @@ def test_each_load_says_what_rawdata_holds_and_whether_more_will_come(tmp_path, 
     }.items():
         monkeypatch.setenv(f"READMISSION_{key}", value)
 
-    load_batches(everything=False)
+    load_batches(everything=False, again=False)
     first = received()
     assert first["airflow.readmission.raw.batches"] == 1
     assert first["airflow.readmission.raw.source_exhausted"] == 0
     assert first["airflow.readmission.raw.rows,kind=train"] == 200
     assert first["airflow.readmission.raw.rows,kind=rejected"] == 1
 
-    load_batches(everything=True)
+    load_batches(everything=True, again=False)
     whole = received()
     rows = {name: value for name, value in whole.items() if name.startswith("airflow.readmission.raw.rows,")}
     assert sum(rows.values()) == 600
@@ -74,8 +75,9 @@ def test_each_load_says_what_rawdata_holds_and_whether_more_will_come(tmp_path, 
     assert whole["airflow.readmission.raw.batch_finished"] > first["airflow.readmission.raw.batch_finished"]
     assert whole["airflow.readmission.raw.source_exhausted"] == 1
 
-    # Nothing new: the run says all of it again.
-    assert load_batches(everything=False) == {"batches": []}
+    # Nothing new: the run is skipped, and says all of it again.
+    with pytest.raises(AirflowSkipException):
+        load_batches(everything=False, again=False)
     assert received() == whole
 
     # A feed of this data set ends as well. One of a hospital's own data never does.

@@ -25,12 +25,12 @@ from readmission_data.training.run import train
 _LOG = logging.getLogger(__name__)
 
 
-def load_batches(*, everything: bool) -> dict[str, Any]:
+def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
     """Load the next batch, or all there are.
 
-    Where the source has nothing new the task is skipped, but only once CleanData has every batch: a task that
-    died after its commit told nobody of its batches, so that the next one has to. A source without one good
-    row fails the task at once: another try would find nothing new, and the failure would be forgotten.
+    The task is skipped where the source has nothing new. `again`, another try of a task, is not while
+    CleanData lacks a batch: the try before may have died after its commit, and told nobody. A source without
+    one good row fails the task for good: another try would find nothing new, and the failure be forgotten.
     """
     settings = DataSettings()
     whole = everything or settings.all_batches
@@ -41,7 +41,8 @@ def load_batches(*, everything: bool) -> dict[str, Any]:
     pipeline_metrics.report_raw(settings, exhausted=results[-1].exhausted)
     loaded = [result for result in results if result.batch is not None]
     if not loaded:
-        if not _clean_is_behind(settings):
+        behind = _clean_is_behind(settings)
+        if not (again and behind):
             raise AirflowSkipException("the source has nothing new")
         _LOG.warning("the source has nothing new, but CleanData lacks batches of RawData")
     for result in loaded:
