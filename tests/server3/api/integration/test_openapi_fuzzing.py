@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import pytest
+
 from server3.api.support.tracking import CHECKOUT
 
 # JSON Schema can't say what a CSV file with the right first line is, so that a text which the document
@@ -14,6 +16,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 422]
 """
 
 
+# Ten minutes, and the start of what is fuzzed.
+@pytest.mark.timeout(900)
 def test_no_answer_is_undocumented(service, tmp_path):
     """All checks. With READMISSION_FULL_TESTS=1 fuzzing repeats until ten minutes are over."""
     full = bool(os.environ.get("READMISSION_FULL_TESTS"))
