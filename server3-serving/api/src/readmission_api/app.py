@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -125,18 +125,20 @@ async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
 async def _follow_outcomes(parts: Parts) -> None:
     """Measure the quality in production, over and over: each outcome reaches one process only."""
     while True:
-        try:
-            await asyncio.to_thread(parts.observers.update_quality)
-        except Exception as error:  # noqa: BLE001 - the next time may go better
-            log_crash(error, "the look at the outcomes")
+        await _try(parts.observers.update_quality, "the look at the outcomes")
         await asyncio.sleep(_OUTCOME_SECONDS)
 
 
 async def _look(parts: Parts) -> None:
+    await _try(parts.store.refresh, "the look at the alias")
+
+
+async def _try(work: Callable[[], object], what: str) -> None:
+    """Do a piece of background work in a thread; a crash is logged, for the next time may go better."""
     try:
-        await asyncio.to_thread(parts.store.refresh)
-    except Exception as error:  # noqa: BLE001 - the next look may go better; the model in memory serves on
-        log_crash(error, "the look at the alias")
+        await asyncio.to_thread(work)
+    except Exception as error:  # noqa: BLE001 - what follows the alias must not end
+        log_crash(error, what)
 
 
 async def _pause(parts: Parts) -> None:
@@ -149,7 +151,4 @@ async def _pause(parts: Parts) -> None:
     seen = parts.disk.changed()
     while (left := end - time.monotonic()) > 0 and parts.disk.changed() == seen:
         await asyncio.sleep(min(left, _WORKER_SECONDS))
-        try:
-            await asyncio.to_thread(parts.observers.update_gauges)
-        except Exception as error:  # noqa: BLE001 - figures that can't be had must not end the looks at the alias
-            log_crash(error, "the update of the gauges")
+        await _try(parts.observers.update_gauges, "the update of the gauges")

@@ -76,8 +76,7 @@ class Shadow:
 
 def rows_for(challenger: Predictor, production: Predictor, rows: Sequence[Row]) -> list[Row]:
     """Put rows in the challenger's order of fields; empty where they lack one, or have it of another kind."""
-    ours = [(field.name, field.kind) for field in production.patients.fields]
-    theirs = [(field.name, field.kind) for field in challenger.patients.fields]
+    ours, theirs = production.patients.columns, challenger.patients.columns
     if ours == theirs:
         return list(rows)
     place = {field: index for index, field in enumerate(ours)}

@@ -36,6 +36,7 @@ class Patients:
         )
         self.names: tuple[str, ...] = (*used, *unused)
         self.fields = tuple(by_name[name] for name in self.names)
+        self.columns = tuple((field.name, field.kind) for field in self.fields)
         self.numeric_count = len(schema.graph.numeric)
         self.categorical_count = len(schema.graph.categorical)
         self.check = PatientCheck(schema, self.names)
