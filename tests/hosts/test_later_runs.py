@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.usefixtures("deployed"), pytest.mark.timeout(2400)]
 CHECKOUT = Path(__file__).parents[2]
 OVERLAY = "/etc/readmission/deploy/site"
 APPLIED = "/etc/readmission/deploy/applied"
+OBJECTS = "/etc/readmission/deploy/objects.yaml"
 DATA, TRACKING, SERVING, WORKER = "server1-data", "server2-tracking", "server3-serving", "server1-worker"
 
 
@@ -52,9 +53,9 @@ def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files
     }
     assert after["data_mysql_root_previous"] == before["data_mysql_root"]
     assert changed_files() == {
-        DATA: {f"{OVERLAY}/secrets/mysql-root.env", APPLIED},
+        DATA: {f"{OVERLAY}/secrets/mysql-root.env", APPLIED, OBJECTS},
         TRACKING: set(),
-        SERVING: {f"{OVERLAY}/secrets/api.env", APPLIED},
+        SERVING: {f"{OVERLAY}/secrets/api.env", APPLIED, OBJECTS},
         WORKER: set(),
     }
     assert after["api_token"] not in played.output
@@ -94,7 +95,7 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
         # The certificate names the address in a form of its own, and `applied` is the hash of everything.
         naming[SERVING] |= {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
         for name in (DATA, TRACKING, SERVING):
-            naming[name].add(APPLIED)
+            naming[name] |= {APPLIED, OBJECTS}
         assert changed_files() == naming
         left = {
             path

@@ -37,21 +37,36 @@ def resource(item: dict) -> str:
     return f"{kind}.{group}/{item['metadata']['name']}" if group else f"{kind}/{item['metadata']['name']}"
 
 
-def apply(state: dict, folder: str) -> None:
-    text = subprocess.run(["kustomize-build", folder], check=True, stdout=subprocess.PIPE, text=True).stdout
+def differ(state: dict, path: str, selector: str) -> bool:
+    """Return whether an object of the file that the selector takes is another than the applied one."""
+    items = [item for item in yaml.load_all(Path(path).read_text(), Loader=yaml.CSafeLoader) if item]
+    key, value = selector.split("!=")
+    return any(
+        state["objects"].get(resource(item), {}).get("hash") != digest(item)
+        for item in items
+        if item["metadata"].get("labels", {}).get(key) != value
+    )
+
+
+def digest(item: dict) -> str:
+    return hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+
+
+def apply(state: dict, path: str) -> None:
+    text = Path(path).read_text()
     items = [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
     for item in items:
-        digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
+        now = digest(item)
         name = resource(item)
         before = state["objects"].get(name)
-        if before and before["hash"] != digest and item["kind"] == "Job":
+        if before and before["hash"] != now and item["kind"] == "Job":
             raise RefusedError(f"The Job {name} is invalid: spec.template: field is immutable")
         print(
             name,
-            "unchanged" if before and before["hash"] == digest else "configured" if before else "created",
+            "unchanged" if before and before["hash"] == now else "configured" if before else "created",
         )
         labels = item["metadata"].get("labels", {})
-        state["objects"][name] = {"hash": digest, "labels": labels}
+        state["objects"][name] = {"hash": now, "labels": labels}
         if item["kind"] == "Secret":
             state["objects"][name]["keys"] = sorted(item.get("data", {}) | item.get("stringData", {}))
     (HOME / "applied.yaml").write_text(text)
@@ -82,45 +97,65 @@ def selected(state: dict, kinds: str, selector: str) -> list[str]:
     return found
 
 
-def kubectl(state: dict, words: list[str]) -> None:
+def kubectl(state: dict, words: list[str]) -> int:
+    """Do what exactly these words ask; refuse all others."""
     if words[:1] == ["-n"]:
         words = words[2:]
-    if words[0] == "kustomize":
-        subprocess.run(["kustomize-build", *words[1:]], check=True)
-    elif words[:2] == ["apply", "-k"]:
-        apply(state, words[2])
-    elif words[:2] == ["apply", "-f"]:
-        state["calico"] = "kubernetes-internal-ip" in Path(words[2]).read_text()
-    elif words[:2] == ["get", "nodes"]:
-        print(node_ip(), *state["workers"].values(), sep="\n")
-    elif words[:2] == ["get", "cronjobs"]:
-        print(
-            "\n".join(
-                name.partition("/")[2] for name in selected(state, words[1], words[words.index("-l") + 1])
+    match words:
+        case ["kustomize", folder, "--output", path]:
+            built = subprocess.run(["kustomize-build", folder], check=True, stdout=subprocess.PIPE).stdout
+            Path(path).write_bytes(built)
+        case ["get", "namespace", name, "--ignore-not-found", "--output", "name"]:
+            print(*(n for n in state["objects"] if n == f"namespace/{name}"))
+        case ["apply", "--dry-run=server", "-f", _, "-l", _]:
+            pass
+        case ["diff", "-f", path, "-l", selector]:
+            return int(differ(state, path, selector))
+        case ["apply", "-f", path] if "cni" in path:
+            state["calico"] = "kubernetes-internal-ip" in Path(path).read_text()
+        case ["apply", "-f", path]:
+            apply(state, path)
+        case ["get", "nodes", "--output", "json"]:
+            addresses = [node_ip(), *state["workers"].values()]
+            nodes = [{"status": {"addresses": [{"type": "InternalIP", "address": ip}]}} for ip in addresses]
+            print(json.dumps({"items": nodes}))
+        case [
+            "get",
+            ("cronjobs" | "secrets,configmaps") as kinds,
+            "-l",
+            selector,
+            ("--output" | "-o"),
+            "name",
+        ]:
+            print(*selected(state, kinds, selector), sep="\n")
+        case ["get", "jobs", selector, output] if output.startswith("--output=jsonpath="):
+            for name in selected(state, "jobs", selector.partition("=")[2]):
+                print(name.partition("/")[2], "SuccessCriteriaMet Complete")
+        case ["get", job, output] if job.startswith("job/") and output.startswith("--output=jsonpath="):
+            print("SuccessCriteriaMet Complete", end="")
+        case ["delete", "job", "-l", selector, "--ignore-not-found"]:
+            for name in selected(state, "jobs", selector):
+                del state["objects"][name]
+                print(f"{name.replace('/', ' ')} deleted")
+        case ["delete", *names] if all("/" in name for name in names):
+            for name in names:
+                del state["objects"][name]
+                print(f"{name} deleted")
+        case ["create", "job", job, source, "--dry-run=client", "-o", "json"]:
+            name = source.removeprefix("--from=cronjob/")
+            items = yaml.load_all((HOME / "applied.yaml").read_text(), Loader=yaml.CSafeLoader)
+            schedule = next(
+                i for i in items if i and i["kind"] == "CronJob" and i["metadata"]["name"] == name
             )
-        )
-    elif words[0] == "get":
-        print("\n".join(selected(state, words[1], words[words.index("-l") + 1])))
-    elif words[:3] == ["delete", "job", "-l"]:
-        for name in selected(state, "jobs", words[3]):
-            del state["objects"][name]
-            print(f"{name.replace('/', ' ')} deleted")
-    elif words[0] == "delete":
-        for name in words[1:]:
-            del state["objects"][name]
-            print(f"{name} deleted")
-    elif words[:2] == ["create", "job"]:
-        name = next(word for word in words if word.startswith("--from=")).partition("/")[2]
-        items = yaml.load_all((HOME / "applied.yaml").read_text(), Loader=yaml.CSafeLoader)
-        source = next(i for i in items if i and i["kind"] == "CronJob" and i["metadata"]["name"] == name)
-        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": words[2]}}
-        print(json.dumps(job | {"spec": source["spec"]["jobTemplate"]["spec"]}))
-    elif words == ["create", "-f", "-"]:
-        (HOME / "created.json").write_text(sys.stdin.read())
-    elif words[0] in {"wait", "rollout", "drain", "uncordon", "exec", "logs"}:
-        pass
-    else:
-        raise RefusedError(f"stand-in kubectl cannot {words}")
+            made = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job}}
+            print(json.dumps(made | {"spec": schedule["spec"]["jobTemplate"]["spec"]}))
+        case ["create", "-f", "-"]:
+            (HOME / "created.json").write_text(sys.stdin.read())
+        case ["wait" | "rollout" | "drain" | "uncordon" | "exec", *_]:
+            pass
+        case _:
+            raise RefusedError(f"stand-in kubectl cannot {words}")
+    return 0
 
 
 def main() -> int:
@@ -142,7 +177,7 @@ def main() -> int:
         elif words[0] == "enable":
             state["addons"].append(words[1])
         elif words[0] == "kubectl":
-            kubectl(state, words[1:])
+            return kubectl(state, words[1:])
         elif words[0] == "add-node":
             print(json.dumps({"token": "0123456789abcdef0123456789abcdef", "urls": []}))
         elif words[0] == "join" and words[-1] == "--worker":
