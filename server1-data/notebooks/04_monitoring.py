@@ -24,10 +24,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.monitoring import prediction_log, stability
 from readmission_data.monitoring.stability import LARGE, MODERATE
 from readmission_data.registry import aliases, versions
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import NotebookSettings
 from readmission_data.training.bootstrap import intervals
 from readmission_data.training.metrics import calibration_curve

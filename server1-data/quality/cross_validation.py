@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from readmission_data.errors import ReadmissionDataError
-from readmission_data.registry.quality_report import PACKAGED
+from readmission_data.model_version.quality_report import PACKAGED
 from readmission_data.settings import DataSettings
 from readmission_quality import encounters, figures, report
 from readmission_quality.evaluation import candidates_by_default

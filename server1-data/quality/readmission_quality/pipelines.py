@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from readmission_data.clean import cohort, fitting, icd9, selection
 from readmission_data.clean.encoding import Encoding, Float32Array
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Kind
-from readmission_data.registry import graph, scoring
+from readmission_data.model_version import graph, scoring
 from readmission_data.training.candidates import CANDIDATES
 from readmission_data.training.search import risk
 

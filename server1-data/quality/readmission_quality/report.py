@@ -17,7 +17,7 @@ other.
 
 
 def to_json(figures: Figures) -> str:
-    """Return the figures as JSON, in the shape that `readmission_data.registry.quality_report` reads."""
+    """Return the figures as JSON, in the shape that `readmission_data.model_version.quality_report` reads."""
     headline = figures.models[HEADLINE]
     report = {
         "dataset_sha256": figures.dataset_sha256,

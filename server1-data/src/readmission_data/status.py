@@ -9,9 +9,9 @@ from mlflow.exceptions import MlflowException
 from readmission_data import databases
 from readmission_data.clean import tables as clean_tables
 from readmission_data.errors import ReadmissionDataError
+from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.raw import ledger
 from readmission_data.raw import tables as raw_tables
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import DataSettings
 
 _REPORTED = ("roc_auc", "average_precision")

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from readmission_data.monitoring.errors import MonitoringError
-from readmission_data.registry import marginals
-from readmission_data.registry.contract import (
+from readmission_data.model_version import marginals
+from readmission_data.model_version.contract import (
     AnyField,
     CategoryField,
     Histogram,
@@ -17,6 +16,7 @@ from readmission_data.registry.contract import (
     InputSchema,
     IntegerField,
 )
+from readmission_data.monitoring.errors import MonitoringError
 
 MODERATE: Final = 0.10
 LARGE: Final = 0.25

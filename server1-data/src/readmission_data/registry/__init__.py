@@ -1,1 +1,1 @@
-"""From a trained model to a version that server 3 can serve: graph, schema, card, gate and aliases."""
+"""Which model version serves: registration, the gate and the aliases."""

@@ -14,8 +14,8 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.registry import versions
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from readmission_data.registry.scoring import Scores
+from readmission_data.model_version.scoring import Scores
 from readmission_data.training.bootstrap import Interval, paired_bootstrap
 from readmission_data.training.metrics import Array, calibration_error
 

@@ -16,9 +16,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from readmission_data.registry import aliases, gate, sources, version_folder, versions
+from readmission_data.model_version import sources, version_folder
+from readmission_data.model_version.contract import MODEL_NAME
+from readmission_data.registry import aliases, gate, versions
 from readmission_data.registry.aliases import Alias
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 from readmission_data.training.result import TrainingResult

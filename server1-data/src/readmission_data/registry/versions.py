@@ -1,11 +1,9 @@
 """Reads versions of the registered model back from MLflow."""
 
-import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import mlflow
 import onnxruntime
@@ -15,22 +13,19 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from readmission_data.registry import input_schema, manifest, scoring
-from readmission_data.registry.contract import (
+from readmission_data.model_version import input_schema, manifest, scoring
+from readmission_data.model_version.contract import (
     MANIFEST_FILE,
+    MANIFEST_TAG,
     MODEL_FILE,
     MODEL_NAME,
     SCHEMA_FILE,
     SCHEMA_VERSION,
+    TRAINING_RUN,
     InputSchema,
 )
 from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
-
-TRAINING_RUN: Final = "training_run"
-"""Tag of a version: the parent run of the training that it came from."""
-
-MANIFEST_TAG: Final = "manifest_sha256"
 
 
 @dataclass(frozen=True)
@@ -80,21 +75,17 @@ def load(client: MlflowClient, number: str) -> Version:
         expected = client.get_model_version(MODEL_NAME, number).tags.get(MANIFEST_TAG)
         with tempfile.TemporaryDirectory(prefix="readmission-") as folder:
             return _read(number, expected, Path(folder))
-    except (MlflowException, OSError, ValueError) as error:
+    except (MlflowException, OSError, ValueError, RegistryError) as error:
         raise RegistryError(f"version {number} of {MODEL_NAME} cannot be read: {_line(error)}") from error
 
 
 def _read(number: str, expected: str | None, folder: Path) -> Version:
     for name in (MANIFEST_FILE, *manifest.FILES):
         download_artifacts(f"models:/{MODEL_NAME}/{number}/{name}", dst_path=str(folder))
-    if manifest.sha256(folder / MANIFEST_FILE) != expected:
-        raise RegistryError(f"version {number} of {MODEL_NAME} has another manifest than its tag says")
-    for name, digest in json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")).items():
-        if manifest.sha256(folder / name) != digest:
-            raise RegistryError(f"version {number} of {MODEL_NAME} has a broken {name}")
+    manifest.check(folder, expected)
     schema = input_schema.read(folder / SCHEMA_FILE)
     if schema.schema_version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
-        raise RegistryError(f"version {number} of {MODEL_NAME} has a schema {schema.schema_version}")
+        raise RegistryError(f"its schema has version {schema.schema_version}, which this code does not know")
     return Version(number, schema, scoring.session((folder / MODEL_FILE).read_bytes()))
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.encounters.columns import BY_NAME, PREDICTORS, Kind
+from readmission_data.model_version.marginals import text
 from readmission_data.raw import tables
 from readmission_data.raw.split import Split
-from readmission_data.registry.marginals import text
 from readmission_data.replay import shift
 from readmission_data.replay.errors import ReplayError
 from readmission_data.replay.options import ReplayOptions

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.registry import aliases, versions
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.registry.register import register
 from support.dying import died
 

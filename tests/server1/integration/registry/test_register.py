@@ -11,8 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
-from readmission_data.registry import aliases, graph, manifest, sources, versions
-from readmission_data.registry.contract import MODEL_NAME, GoldenRows
+from readmission_data.model_version import graph, manifest, sources
+from readmission_data.model_version.contract import MODEL_NAME, GoldenRows
+from readmission_data.registry import aliases, versions
 from readmission_data.registry.errors import ParityError, RegistryError
 from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
@@ -175,7 +176,7 @@ def test_rollback_refuses_a_broken_version(registry: dict[str, Trained]) -> None
     register(made_up.settings, made_up.first)
     register(own.settings, own.first)
     client(own.settings).set_model_version_tag(MODEL_NAME, "1", "manifest_sha256", "0" * 64)
-    with pytest.raises(RegistryError, match="another manifest than its tag says"):
+    with pytest.raises(RegistryError, match="the manifest differs from the version's tag"):
         aliases.rollback(own.settings)
     assert aliases.current(client(own.settings))["production"] == "2"
 

@@ -18,8 +18,15 @@ import numpy as np
 import pytest
 from mlflow.artifacts import download_artifacts
 
-from readmission_data.registry import aliases, manifest, versions
-from readmission_data.registry.contract import CARD_FILE, MANIFEST_FILE, MODEL_NAME, SCHEMA_FILE
+from readmission_data.model_version import manifest
+from readmission_data.model_version.contract import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    MANIFEST_TAG,
+    MODEL_NAME,
+    SCHEMA_FILE,
+)
+from readmission_data.registry import aliases, versions
 from readmission_data.registry.register import register
 from readmission_data.training.run import train
 from support import checksums, kill_points
@@ -88,7 +95,7 @@ class Registry:
         return {
             "versions": sorted(int(one.version) for one in found),
             "aliases": aliases.current(self.client),
-            "tags": {name: text for name, text in version.tags.items() if name != versions.MANIFEST_TAG},
+            "tags": {name: text for name, text in version.tags.items() if name != MANIFEST_TAG},
             "description": version.description,
             "run": version.run_id,
             "status": (str(version.status), str(logged.status)),

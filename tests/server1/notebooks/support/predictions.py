@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from readmission_data import databases
+from readmission_data.model_version import sources
+from readmission_data.model_version.contract import MODEL_NAME
+from readmission_data.model_version.marginals import text
 from readmission_data.raw.split import Split
-from readmission_data.registry import aliases, sources, versions
-from readmission_data.registry.contract import MODEL_NAME
-from readmission_data.registry.marginals import text
+from readmission_data.registry import aliases, versions
 from readmission_data.settings import DataSettings
 
 CONTRACT = Path(__file__).parents[4] / "docs" / "contracts" / "prediction_log.sql"

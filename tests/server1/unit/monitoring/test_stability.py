@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from readmission_data.model_version.contract import Histogram
 from readmission_data.monitoring import stability
-from readmission_data.registry.contract import Histogram
 
 
 def test_the_index_is_the_sum_over_the_bins():

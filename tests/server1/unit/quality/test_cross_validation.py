@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cross_validation
-from readmission_data.registry import quality_report
+from readmission_data.model_version import quality_report
 
 CHECKOUT = Path(__file__).parents[4]
 SCRIPT = CHECKOUT / "server1-data" / "quality" / "cross_validation.py"

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from readmission_data.dataset.inspection import UCI_SHA256
-from readmission_data.registry.quality_report import QualityReport
+from readmission_data.model_version.quality_report import QualityReport
 
 CHECKOUT = Path(__file__).parents[4]
 PAGE = (CHECKOUT / "docs" / "model-quality.md").read_text(encoding="utf-8")
 REFERENCE = QualityReport.model_validate_json(
     (
-        CHECKOUT / "server1-data" / "src" / "readmission_data" / "registry" / "quality_reference.json"
+        CHECKOUT / "server1-data" / "src" / "readmission_data" / "model_version" / "quality_reference.json"
     ).read_text(encoding="utf-8")
 )
 

@@ -10,9 +10,9 @@ import mlflow.sklearn
 
 from readmission_data import databases
 from readmission_data.encounters.columns import PREDICTORS
+from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import read_split
-from readmission_data.registry.contract import MODEL_NAME
 from readmission_data.settings import DataSettings
 
 

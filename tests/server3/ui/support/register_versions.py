@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from readmission_data.clean import icd9
-from readmission_data.registry import examples, input_schema, manifest, scoring
-from readmission_data.registry.contract import Dataset, Interval
+from readmission_data.model_version import examples, input_schema, manifest, scoring
+from readmission_data.model_version.contract import Dataset, Interval
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from server3.api.support import make_versions

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from readmission_data.registry.scoring import Scores
+from readmission_data.model_version.scoring import Scores
 from readmission_data.training.bootstrap import Interval, intervals
 from readmission_data.training.metrics import Array
 from readmission_data.training.subgroups import SMALLEST

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnxruntime
 import pandas as pd
 
-from readmission_data.registry.marginals import text
+from readmission_data.model_version.marginals import text
 
 Scores = npt.NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from readmission_data.encounters.columns import MISSING, PREDICTORS
-from readmission_data.registry import golden, parity, version_folder
+from readmission_data.model_version import golden, parity, version_folder
 
 from .conftest import Sample
 

@@ -17,7 +17,7 @@ from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.fitting import fit
 from readmission_data.dataset import synthetic
-from readmission_data.registry import graph
+from readmission_data.model_version import graph
 from support.encounters import read_csv
 
 
@@ -34,7 +34,7 @@ class Sample:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    path = tmp_path_factory.mktemp("registry") / "sample.csv"
+    path = tmp_path_factory.mktemp("model_version") / "sample.csv"
     synthetic.write(path, 4_000, seed=11)
     frame = read_csv(path)
     frame = frame[cohort.keep(frame)].reset_index(drop=True)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from readmission_data.encounters.columns import MISSING
-from readmission_data.registry.contract import GroupShares, Histogram, LevelShares
+from readmission_data.model_version.contract import GroupShares, Histogram, LevelShares
 
 _BINS: Final = 10
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from readmission_data.clean import icd9
 from readmission_data.encounters.columns import BY_NAME, DRUGS, MISSING, PREDICTORS, Kind
-from readmission_data.registry import examples, input_schema, marginals
-from readmission_data.registry.contract import Dataset, InputSchema, Interval
+from readmission_data.model_version import examples, input_schema, marginals
+from readmission_data.model_version.contract import Dataset, InputSchema, Interval
 
 from .conftest import Sample
 

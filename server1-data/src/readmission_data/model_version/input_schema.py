@@ -13,8 +13,8 @@ import pandas as pd
 
 from readmission_data.encounters import labels
 from readmission_data.encounters.columns import DRUGS, ICD9_PATTERN, MISSING, PREDICTORS, Column, Kind
-from readmission_data.registry import examples, marginals
-from readmission_data.registry.contract import (
+from readmission_data.model_version import examples, marginals
+from readmission_data.model_version.contract import (
     MODEL_FILE,
     MODEL_NAME,
     SCHEMA_VERSION,

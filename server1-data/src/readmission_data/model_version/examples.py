@@ -3,7 +3,7 @@
 from typing import Final
 
 from readmission_data.encounters.columns import DRUGS
-from readmission_data.registry.contract import Words
+from readmission_data.model_version.contract import Words
 
 Patient = dict[str, int | str]
 

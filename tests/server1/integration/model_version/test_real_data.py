@@ -12,7 +12,7 @@ from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.fitting import fit
 from readmission_data.encounters.columns import PREDICTORS
-from readmission_data.registry import examples, golden, graph, parity, scoring
+from readmission_data.model_version import examples, golden, graph, parity, scoring
 from readmission_data.training.candidates import CANDIDATES
 from support.encounters import read_csv
 

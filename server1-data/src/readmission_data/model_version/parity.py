@@ -9,7 +9,7 @@ import onnx
 import pandas as pd
 
 from readmission_data.clean.encoding import Encoding
-from readmission_data.registry import scoring
+from readmission_data.model_version import scoring
 from readmission_data.registry.errors import ParityError
 
 TOLERANCE: Final = 1e-6

@@ -19,8 +19,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from readmission_data.clean.encoding import Encoding
-from readmission_data.registry import estimator_graph, key_codes
-from readmission_data.registry.key_codes import Int64Array, KeyCodes
+from readmission_data.model_version import estimator_graph, key_codes
+from readmission_data.model_version.key_codes import Int64Array, KeyCodes
 
 NUMERIC: Final = "numeric"
 CATEGORICAL: Final = "categorical"

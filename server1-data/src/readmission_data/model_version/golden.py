@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Kind
-from readmission_data.registry.marginals import text
+from readmission_data.model_version.marginals import text
 
 ROWS: Final = 64
 TOLERANCE: Final = 1e-6

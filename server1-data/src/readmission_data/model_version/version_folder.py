@@ -15,7 +15,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from readmission_data.clean import icd9
 from readmission_data.clean.encoding import Encoding
-from readmission_data.registry import (
+from readmission_data.model_version import (
     examples,
     golden,
     graph,
@@ -28,18 +28,19 @@ from readmission_data.registry import (
     quality_report,
     scoring,
 )
-from readmission_data.registry.contract import (
+from readmission_data.model_version.contract import (
     CARD_FILE,
     GOLDEN_FILE,
+    MANIFEST_TAG,
     MODEL_FILE,
     SCHEMA_FILE,
+    TRAINING_RUN,
     Dataset,
     GoldenRow,
     GoldenRows,
     InputSchema,
 )
-from readmission_data.registry.sources import Sources
-from readmission_data.registry.versions import MANIFEST_TAG, TRAINING_RUN
+from readmission_data.model_version.sources import Sources
 from readmission_data.settings import DataSettings
 
 _PACKAGES: Final = ("mlflow", "onnx", "onnxruntime", "numpy", "pandas")

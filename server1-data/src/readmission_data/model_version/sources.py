@@ -14,10 +14,10 @@ from mlflow.exceptions import MlflowException
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
+from readmission_data.model_version.contract import Interval
+from readmission_data.model_version.parity import Classifier
 from readmission_data.raw.tables import Split, read_split
-from readmission_data.registry.contract import Interval
 from readmission_data.registry.errors import RegistryError
-from readmission_data.registry.parity import Classifier
 from readmission_data.settings import DataSettings
 from readmission_data.training.data import KEY, LABEL
 from readmission_data.training.lineage import Lineage

@@ -22,6 +22,12 @@ GOLDEN_FILE: Final = "golden_rows.json"
 CARD_FILE: Final = "model_card.md"
 MANIFEST_FILE: Final = "manifest.json"
 
+MANIFEST_TAG: Final = "manifest_sha256"
+"""Tag of a version: the SHA-256 of its manifest."""
+
+TRAINING_RUN: Final = "training_run"
+"""Tag of a version: the parent run of the training that produced it."""
+
 _SHARE_ERROR: Final = 1e-6
 
 Share = Annotated[float, Field(ge=0, le=1)]

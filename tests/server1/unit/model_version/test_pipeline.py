@@ -5,11 +5,13 @@ from pathlib import Path
 
 import mlflow.sklearn
 import numpy as np
+import pytest
 import skops.io
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from readmission_data.registry import parity, pipeline
+from readmission_data.model_version import parity, pipeline
+from readmission_data.training.candidates import TRUSTED_TYPES
 
 from .conftest import Sample
 
@@ -35,6 +37,25 @@ def test_it_holds_no_pickle(sample: Sample, models: dict, folder: Path) -> None:
     assert set(untrusted) <= set(pipeline.TRUSTED)
     names = zipfile.ZipFile(path).namelist()
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))]
+
+
+def test_a_version_that_names_the_old_module_still_opens(
+    sample: Sample, models: dict, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = "readmission_data.registry.pipeline"
+    model = models["logistic_regression"]
+    folder.mkdir()
+    with monkeypatch.context() as stored:
+        # What is written is what a version holds that was registered before the class moved.
+        stored.setattr(pipeline.FeatureEncoder, "__module__", old)
+        stored.setattr(pipeline, "TRUSTED", (f"{old}.FeatureEncoder", *TRUSTED_TYPES))
+        pipeline.save(pipeline.assemble(sample.encoding, model), folder)
+    path = folder / pipeline.FOLDER
+    assert f"{old}.FeatureEncoder" in skops.io.get_untrusted_types(file=path / "model.skops")
+    opened = mlflow.sklearn.load_model(str(path))
+    np.testing.assert_array_equal(
+        opened.predict_proba(sample.test)[:, 1], parity.risk(sample.encoding, model, sample.test)
+    )
 
 
 def test_it_can_be_cloned(sample: Sample) -> None:

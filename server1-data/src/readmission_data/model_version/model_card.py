@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from readmission_data.encounters.columns import MISSING
-from readmission_data.registry.contract import InputSchema, Interval
-from readmission_data.registry.groups_at_risk import GroupQuality
-from readmission_data.registry.quality_report import QualityReport
+from readmission_data.model_version.contract import InputSchema, Interval
+from readmission_data.model_version.groups_at_risk import GroupQuality
+from readmission_data.model_version.quality_report import QualityReport
 from readmission_data.training import bootstrap
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST

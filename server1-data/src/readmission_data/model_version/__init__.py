@@ -1,0 +1,1 @@
+"""What a model version is: graph, schema, golden rows, card and the folder that holds them."""
