@@ -7,7 +7,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from readmission_data.clean.cohort import DEATH_OR_HOSPICE
+from readmission_data.clean.cohort import EXCLUSIONS
 from readmission_data.clean.encoding import Feature, FeatureKind
 from readmission_data.clean.tables import LABEL
 from readmission_data.encounters.columns import BY_NAME, COLUMNS, ICD9_PATTERN, Column, Kind
@@ -50,17 +50,19 @@ ENCOUNTERS: Final = pa.DataFrameSchema(
 )
 """A split as RawData has it."""
 
+_EXCLUDED: Final = {
+    field: frozenset().union(*(rule.levels for rule in EXCLUSIONS if rule.field == field))
+    for field in dict.fromkeys(rule.field for rule in EXCLUSIONS)
+}
+
 COHORT: Final = pa.DataFrameSchema(
     {
-        "discharge_disposition_id": pa.Column(
-            checks=_known(
-                [code for code in BY_NAME["discharge_disposition_id"].levels if code not in DEATH_OR_HOSPICE]
-            )
-        )
+        field: pa.Column(checks=_known([level for level in BY_NAME[field].levels if level not in levels]))
+        for field, levels in _EXCLUDED.items()
     },
     checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
 )
-"""What is left of it: no discharge to death or hospice. The rest was checked before."""
+"""What is left of it: no level that an exclusion of the cohort names. The rest was checked before."""
 
 
 def processed(features: Sequence[Feature]) -> pa.DataFrameSchema:

@@ -1,5 +1,6 @@
-"""Which encounters the model is about, and what it is to predict."""
+"""Which encounters the model is about, and what it predicts."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,15 +10,31 @@ import pandas as pd
 from readmission_data.encounters.columns import TARGET
 
 COHORT_VERSION: Final = "1"
-"""Raise it with every change of the rules below, so that a lineage tells which ones held."""
+"""Raise it with every change of the rules below: a lineage records which rules applied."""
 
 SPLIT_VERSION: Final = "1"
 """Version of the split's rule: a salted hash of the patient, 70/15/15."""
 
-DEATH_OR_HOSPICE: Final = frozenset({"11", "13", "14", "19", "20", "21"})
-"""`discharge_disposition_id` of a patient who died or went to a hospice and so cannot be readmitted.
 
-Source: `IDS_mapping.csv`; left out as in Strack et al. 2014, section 2.2.
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Encounters outside the cohort: those whose categorical `field` has one of `levels`."""
+
+    field: str
+    levels: frozenset[str]
+
+
+DIED: Final = Exclusion("discharge_disposition_id", frozenset({"11", "19", "20", "21"}))
+"""Patients who died during the stay, or whose discharge to a hospice was coded as a death."""
+
+HOSPICE: Final = Exclusion("discharge_disposition_id", frozenset({"13", "14"}))
+"""Patients who went to a hospice, at home or in a facility."""
+
+EXCLUSIONS: Final = (DIED, HOSPICE)
+"""The rules of the cohort: such patients cannot be readmitted, or are not meant to be.
+
+Source of the codes: `IDS_mapping.csv`; excluded as in Strack et al. 2014, section 2.2. Every model version
+carries these rules, so that serving refuses whom training never saw.
 """
 
 EARLY: Final = "<30"
@@ -26,10 +43,13 @@ EARLY: Final = "<30"
 
 def keep(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return a mask [n] of the encounters that belong to the cohort."""
-    discharged = frame["discharge_disposition_id"].astype("str")
-    return ~discharged.isin(DEATH_OR_HOSPICE).to_numpy(dtype=bool)
+    kept = np.ones(len(frame), dtype=bool)
+    for exclusion in EXCLUSIONS:
+        values = frame[exclusion.field].astype("str")
+        kept &= ~values.isin(exclusion.levels).to_numpy(dtype=bool)
+    return kept
 
 
 def label(frame: pd.DataFrame) -> npt.NDArray[np.int8]:
-    """Return the target [n]: 1 where the patient was readmitted within 30 days, else 0."""
+    """Return the target [n]: 1 if the patient was readmitted within 30 days, else 0."""
     return (frame[TARGET] == EARLY).to_numpy(dtype=bool).astype(np.int8)

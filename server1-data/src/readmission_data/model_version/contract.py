@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 """Major.minor. A reader takes every minor version of a major version it knows."""
 
 MODEL_NAME: Final = "best_diabetes_readmission_model"
@@ -210,8 +210,70 @@ class Example(_Part):
     patient: dict[str, int | str]
 
 
+class CohortExclusion(_Part):
+    """Patients whom the model was not trained on and must not score."""
+
+    field: str = Field(description="A category field")
+    levels: list[str] = Field(min_length=1, description="Each of them excludes the patient")
+    reason: Words = Field(description="One sentence to show with the refusal")
+
+
+class Cohort(_Part):
+    """The rules of the cohort that the model was trained on. Serving refuses whom they exclude."""
+
+    version: str
+    exclusions: list[CohortExclusion]
+
+
+class Condition(_Part):
+    """True if at least one of `fields` has one of `levels`."""
+
+    fields: list[str] = Field(min_length=1, description="Category fields")
+    levels: list[str] = Field(min_length=1)
+
+
+class Contradiction(_Part):
+    """Values that do not fit together. Serving warns and still answers."""
+
+    when: list[Condition] = Field(min_length=1, description="All of them have to be true")
+    message: Words = Field(description="One sentence to show with the answer")
+
+
+class Coverage(_Part):
+    """How often the intervals agree with what happened, in one group of test patients."""
+
+    column: str
+    level: str
+    encounters: int = Field(ge=0)
+    share: Share = Field(description="Share of the group's patients whose tenth of risk agrees")
+
+
+class RiskIntervals(_Part):
+    """How far the share of patients who return may lie from a risk.
+
+    At `risk[i]` the interval is `low[i]` to `high[i]`. Interpolate linearly in between; outside, use the
+    nearest end.
+    """
+
+    level: float = Field(gt=0, lt=1, description="Confidence level, such as 0.95")
+    risk: list[Share] = Field(min_length=2, description="Ascending")
+    low: list[Share]
+    high: list[Share]
+    coverage: list[Coverage]
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if not len(self.risk) == len(self.low) == len(self.high):
+            raise ValueError("risk, low and high must have the same length")
+        if any(low >= high for low, high in pairwise(self.risk)):
+            raise ValueError("risks must ascend")
+        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("low must not exceed high")
+        return self
+
+
 class InputSchema(_Part):
-    """Everything that server 3 knows of a model version beside its graph."""
+    """Everything that server 3 knows about a model version, apart from its graph."""
 
     schema_version: str = Field(pattern=r"^\d+\.\d+$")
     model: str
@@ -228,6 +290,10 @@ class InputSchema(_Part):
     scores: Scores
     metrics: dict[str, dict[str, Interval]]
     examples: list[Example]
+    # Since 1.1. A version that was registered before has none of them.
+    cohort: Cohort | None = Field(default=None, description="Whom the model may score")
+    contradictions: list[Contradiction] = Field(default=[], description="Values to warn about")
+    intervals: RiskIntervals | None = Field(default=None, description="Uncertainty of one risk")
 
     @model_validator(mode="after")
     def _graph_matches_fields(self) -> Self:
@@ -242,6 +308,22 @@ class InputSchema(_Part):
             raise ValueError("a categorical column of the graph is an integer field")
         if any(set(example.patient) != set(kinds) for example in self.examples):
             raise ValueError("an example patient does not carry each field once")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_match_fields(self) -> Self:
+        known = {
+            field.name: {level.value for level in field.levels}
+            for field in self.fields
+            if field.kind == "category"
+        }
+        exclusions = self.cohort.exclusions if self.cohort else []
+        rules = [([rule.field], rule.levels) for rule in exclusions]
+        rules += [(rule.fields, rule.levels) for one in self.contradictions for rule in one.when]
+        for names, levels in rules:
+            for name in names:
+                if not set(levels) <= known.get(name, set()):
+                    raise ValueError(f"a rule names {name}, or levels of it, that are not in the schema")
         return self
 
 

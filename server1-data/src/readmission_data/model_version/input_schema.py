@@ -13,7 +13,7 @@ import pandas as pd
 
 from readmission_data.encounters import labels
 from readmission_data.encounters.columns import DRUGS, ICD9_PATTERN, MISSING, PREDICTORS, Column, Kind
-from readmission_data.model_version import examples, marginals
+from readmission_data.model_version import examples, marginals, rules
 from readmission_data.model_version.contract import (
     MODEL_FILE,
     MODEL_NAME,
@@ -171,6 +171,8 @@ def build(train: pd.DataFrame, groups: Mapping[str, str], described: Described) 
         ),
         metrics={split: dict(measures) for split, measures in described.metrics.items()},
         examples=_examples(described.examples_risk),
+        cohort=rules.exclusions(),
+        contradictions=list(rules.CONTRADICTIONS),
     )
 
 

@@ -45,7 +45,7 @@ _DATASETS = {
 
 _LIMITS = """## What it must not be used for
 - To decide about treatment, discharge or cover. It orders patients for a closer look by a person, no more.
-- For patients who died or go to a hospice: they are not in the cohort.
+- For patients who died or go to a hospice: they are not in the cohort, and serving refuses them.
 - For patients without diabetes, for children, or outside hospital wards: the data holds none or few of them.
 - In another country, or today, without measuring it there first. The public data set is from 130 hospitals in
   the United States, 1999 to 2008; codes, drugs and the rules of discharge have changed since.
@@ -103,6 +103,11 @@ back, and for learning how such a system is run.
 """
 
 
+def _excluded(schema: InputSchema) -> str:
+    exclusions = schema.cohort.exclusions if schema.cohort else []
+    return "; ".join(f"`{rule.field}` {', '.join(rule.levels)}: {rule.reason.en}" for rule in exclusions)
+
+
 def _data(schema: InputSchema, lineage: Lineage) -> str:
     dataset = schema.dataset
     batches = ", ".join(str(batch) for batch in dataset.batches)
@@ -114,7 +119,7 @@ def _data(schema: InputSchema, lineage: Lineage) -> str:
 | Train encounters | {dataset.train_rows:,} of batches {batches} |
 | Cohort | version {lineage.cohort_version} |
 | Split | version {lineage.split_version}: 70/15/15 by patient |
-| Left out | discharges to death or hospice (dispositions 11, 13, 14, 19, 20, 21) |
+| Excluded | {_excluded(schema)} |
 | Code | commit `{lineage.git_commit}` |
 | Trained | {schema.created:%Y-%m-%d %H:%M} UTC |
 

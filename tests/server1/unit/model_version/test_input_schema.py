@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from readmission_data.clean import icd9
+from readmission_data.clean import cohort, icd9
 from readmission_data.encounters.columns import BY_NAME, DRUGS, MISSING, PREDICTORS, Kind
 from readmission_data.model_version import examples, input_schema, marginals
-from readmission_data.model_version.contract import Dataset, InputSchema, Interval
+from readmission_data.model_version.contract import Condition, Dataset, InputSchema, Interval
+from support.encounters import read_csv
 
 from .conftest import Sample
 
+DISCHARGE = "discharge_disposition_id"
 COMMITTED = Path(__file__).parents[4] / "docs" / "contracts" / "input_schema.schema.json"
 
 
@@ -146,6 +148,93 @@ def test_a_graph_that_does_not_match_is_refused(schema: InputSchema, change: dic
     content["graph"] |= change
     with pytest.raises(ValidationError, match=message):
         InputSchema.model_validate(content)
+
+
+def test_the_version_carries_the_cohort_that_was_trained_on(schema: InputSchema) -> None:
+    codes = [level.value for field in schema.fields if field.name == DISCHARGE for level in field.levels]
+    frame = pd.DataFrame({DISCHARGE: codes})
+    left_out = set(frame[~cohort.keep(frame)][DISCHARGE])
+    rules = schema.cohort.exclusions
+    assert schema.cohort.version == cohort.COHORT_VERSION
+    assert {level for rule in rules if rule.field == DISCHARGE for level in rule.levels} == left_out
+    assert {rule.field for rule in rules} == {DISCHARGE}
+    reasons = {level: rule.reason.en for rule in rules for level in rule.levels}
+    assert "died" in reasons["11"]
+    assert "hospice" in reasons["13"]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, []),
+        (
+            {"diabetesMed": "No"},
+            [
+                "prescribed, but the diabetes drugs were changed",
+                "prescribed, but at least one drug is listed",
+            ],
+        ),
+        (dict.fromkeys(DRUGS, "No"), ["A diabetes drug was prescribed, but none", "changed, but none"]),
+        (
+            dict.fromkeys(DRUGS, "No") | {"diabetesMed": "No"},
+            ["prescribed, but the diabetes drugs were changed", "were changed, but none"],
+        ),
+        ({"change": "No", "insulin": "Up"}, ["were not changed, but a dose"]),
+        ({"insulin": "Down"}, []),
+    ],
+)
+def test_contradictions_are_found(schema: InputSchema, change: dict[str, str], found: list[str]) -> None:
+    patient = examples.PATIENTS[1] | change
+    messages = [one.message.en for one in schema.contradictions if _all_true(one.when, patient)]
+    assert len(messages) == len(found)
+    assert all(part in message for part, message in zip(found, messages, strict=True))
+
+
+def _all_true(when: list[Condition], patient: examples.Patient) -> bool:
+    return all(any(patient[name] in one.levels for name in one.fields) for one in when)
+
+
+def test_no_encounter_of_the_public_data_set_contradicts_itself(
+    schema: InputSchema, real_dataset: Path
+) -> None:
+    frame = read_csv(real_dataset)
+    for one in schema.contradictions:
+        both = np.ones(len(frame), dtype=bool)
+        for condition in one.when:
+            both &= frame[condition.fields].isin(condition.levels).any(axis=1).to_numpy()
+        assert not both.any(), one.message.en
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"field": "time_in_hospital", "levels": ["3"]},
+        {"field": "gender", "levels": ["a level of tomorrow"]},
+        {"field": "no such field", "levels": ["1"]},
+    ],
+)
+def test_a_rule_about_something_else_is_refused(schema: InputSchema, rule: dict) -> None:
+    content = schema.model_dump(mode="json")
+    content["cohort"]["exclusions"] = [rule | {"reason": {"en": "No.", "es": "No."}}]
+    with pytest.raises(ValidationError, match="not in the schema"):
+        InputSchema.model_validate(content)
+
+
+def test_a_version_of_an_earlier_minor_can_be_read(schema: InputSchema) -> None:
+    content = schema.model_dump(mode="json")
+    for name in ("cohort", "contradictions", "intervals"):
+        del content[name]
+    read = InputSchema.model_validate(content | {"schema_version": "1.0"})
+    assert (read.cohort, read.contradictions, read.intervals) == (None, [], None)
+
+
+def test_intervals_that_do_not_ascend_are_refused(schema: InputSchema) -> None:
+    content = schema.model_dump(mode="json")
+    good = {"level": 0.95, "risk": [0.1, 0.2], "low": [0.08, 0.15], "high": [0.12, 0.25], "coverage": []}
+    assert InputSchema.model_validate(content | {"intervals": good}).intervals.high == [0.12, 0.25]
+    for bad in ({"risk": [0.2, 0.1]}, {"low": [0.08]}, {"low": [0.13, 0.15]}):
+        with pytest.raises(ValidationError):
+            InputSchema.model_validate(content | {"intervals": good | bad})
 
 
 def test_shares_that_do_not_add_up_are_refused(schema: InputSchema) -> None:
