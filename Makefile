@@ -34,8 +34,12 @@ SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
 SOURCES_loadtest := $(CURDIR)/server3-serving/loadtest/src
 SOURCES_control :=
 
-# The notebooks run the package of server1-data: what both environments hold has one version.
-SAME_notebooks := -c server1-data/requirements-dev.txt
+# The notebooks run the package of server1-data: a package that both environments hold has one version.
+SAME_notebooks := -c server1-data/requirements.txt -c server1-data/requirements-dev.txt
+
+# Prints the second lock without the packages that the first one pins the same way.
+DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
+	/^[a-z0-9]/ { printing = !($$0 in known) } /^\#/ || printing'
 
 DEMO := $(foreach env,data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
@@ -153,9 +157,11 @@ define environment
 	@printf '%s\n' $$(SOURCES_$(1)) > "$$$$(.venvs/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/readmission.pth"
 	@touch $$@
 
+# requirements-dev.txt names only what requirements.txt does not: together they are the whole lock.
 .venvs/$(1).dev: $$(DIR_$(1))/requirements-dev.txt .venvs/$(1).runtime | $$(UV)
 	@echo "setup: $(1) test tools"
-	@$$(UV) pip install --quiet --require-hashes --python .venvs/$(1)/bin/python -r $$<
+	@$$(UV) pip install --quiet --require-hashes --python .venvs/$(1)/bin/python \
+	  -r $$(DIR_$(1))/requirements.txt -r $$<
 	@touch $$@
 endef
 $(foreach env,$(ENVS),$(eval $(call environment,$(env))))
@@ -172,7 +178,9 @@ lock: | $(UV) ## Refreshes the hashed locks of every environment
 	@$(foreach env,$(ENVS),echo "lock: $(DIR_$(env))"; \
 	  $(COMPILE) $(DIR_$(env))/pyproject.toml $(SAME_$(env)) -o $(DIR_$(env))/requirements.txt; \
 	  $(COMPILE) $(DIR_$(env))/pyproject.toml --group $(DIR_$(env))/pyproject.toml:dev $(SAME_$(env)) \
-	    -c $(DIR_$(env))/requirements.txt -o $(DIR_$(env))/requirements-dev.txt;)
+	    -c $(DIR_$(env))/requirements.txt -o $(DIR_$(env))/requirements-dev.txt; \
+	  $(DIFFERENCE) $(DIR_$(env))/requirements.txt $(DIR_$(env))/requirements-dev.txt > .venvs/difference.txt; \
+	  cp .venvs/difference.txt $(DIR_$(env))/requirements-dev.txt;)
 	@$(foreach part,mysql kubernetes,echo "lock: Airflow, $(part)"; $(COMPILE) server1-data/requirements-airflow-$(part).in \
 	  -o server1-data/requirements-airflow-$(part).txt;)
 
