@@ -8,6 +8,7 @@ Builds share the host's network, so that Docker may run without a bridge and wit
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -34,11 +35,11 @@ IMAGES = (
     Image("minio", "server2-tracking/minio/Dockerfile"),
     Image("mlflow", "server2-tracking/Dockerfile"),
     Image("jupyter", "server1-data/notebooks/Dockerfile"),
-    Image("ui", "server3-serving/ui/Dockerfile"),
-    Image("api", "server3-serving/api/Dockerfile"),
+    Image("ui", "server3-serving/Dockerfile", "ui"),
+    Image("api", "server3-serving/Dockerfile", "api"),
     Image("backup", "server2-tracking/backup/Dockerfile"),
-    Image("locust", "server3-serving/loadtest/Dockerfile"),
-    Image("retrain", "server3-serving/retrain/Dockerfile"),
+    Image("locust", "server3-serving/Dockerfile", "loadtest"),
+    Image("retrain", "server3-serving/Dockerfile", "retrain"),
     Image("feed", "server1-data/Dockerfile", "feed"),
 )
 
@@ -104,12 +105,14 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
         command += [f"--secret=id=ca,src={options.ca}"]
     dockerfile = (ROOT / image.dockerfile).read_text()
     for argument, value in (
+        # Where a Dockerfile makes several services of one recipe.
+        ("SERVICE", image.target),
         ("PYTHON_IMAGE", options.python_image),
         ("GO_IMAGE", options.go_image),
         ("MYSQL_IMAGE", options.mysql_image),
     ):
         # Docker warns of arguments that a Dockerfile does not know.
-        if value and f"ARG {argument}=" in dockerfile:
+        if value and re.search(rf"^ARG {argument}\b", dockerfile, re.MULTILINE):
             command += [f"--build-arg={argument}={value}"]
     _run([*command, str(ROOT)])
     if options.registry:
