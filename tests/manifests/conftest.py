@@ -70,25 +70,27 @@ def site(
     settings: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **changed: str,
 ) -> list[Object]:
-    """Build a server as a site does: a copy of its folder, an overlay with addresses, secrets and images.
+    """Build a server as a site does: the folders of a release, an overlay with addresses, secrets, images.
 
     `settings` are what a site merges into further ConfigMaps.
     """
-    if not (folder / "base").exists():
-        shutil.copytree(CHECKOUT / server / "deploy", folder / "base")
-        if (CHECKOUT / server / "observability").exists():
-            shutil.copytree(CHECKOUT / server / "observability", folder / "observability")
+    release = folder / "release"
+    if not release.exists():
+        for path in (f"{server}/deploy", "ansible/manifests", f"{server}/observability"):
+            if (CHECKOUT / path).exists():
+                shutil.copytree(CHECKOUT / path, release / path)
+    base = release / server / "deploy"
     here = folder / "site"
     here.mkdir(exist_ok=True)
-    known = yaml.safe_load((folder / "base" / "kustomization.yaml").read_text())["configMapGenerator"]
+    known = yaml.safe_load((base / "kustomization.yaml").read_text())["configMapGenerator"]
     names = [literal.partition("=")[0] for literal in known[0]["literals"]]
     addresses = ADDRESSES | changed
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": SERVERS[server],
-        "resources": ["../base"],
-        "components": [f"../base/{name}" for name in (*components, "flows")],
+        "resources": [f"../release/{server}/deploy"],
+        "components": [f"../release/{server}/deploy/{name}" for name in (*components, "flows")],
         "configMapGenerator": [
             {
                 "name": "addresses",

@@ -53,9 +53,15 @@ def test_an_unknown_field_and_a_wrong_type_are_found(deployed):
     assert len(invalid([wrong])) == 1
 
 
-def test_every_folder_of_a_server_is_part_of_it():
+def test_every_folder_of_manifests_is_part_of_a_server():
+    """A folder that no kustomization names would never be deployed."""
+    used = set()
     for server in SERVERS:
         folder = CHECKOUT / server / "deploy"
         named = yaml.safe_load((folder / "kustomization.yaml").read_text())
-        used = {*named["resources"], *named["components"], "schedules", "overlays"}
-        assert {one.name for one in folder.iterdir() if one.is_dir()} <= used, server
+        own = {*named["resources"], *named["components"], "schedules", "overlays"}
+        assert {one.name for one in folder.iterdir() if one.is_dir()} <= own, server
+        for kustomization in folder.rglob("kustomization.yaml"):
+            resources = yaml.safe_load(kustomization.read_text()).get("resources", [])
+            used |= {(kustomization.parent / one).resolve() for one in resources}
+    assert set((CHECKOUT / "ansible/manifests").iterdir()) <= used

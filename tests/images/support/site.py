@@ -47,9 +47,10 @@ class Site:
     def objects(self, server: str, merged: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
         """Build a server; `merged` is what the site adds to ConfigMaps of the base."""
         home = self.folder / server
-        shutil.copytree(CHECKOUT / server / "deploy", home / "base")
-        if (CHECKOUT / server / "observability").exists():
-            shutil.copytree(CHECKOUT / server / "observability", home / "observability")
+        for path in (f"{server}/deploy", "ansible/manifests", f"{server}/observability"):
+            if (CHECKOUT / path).exists():
+                shutil.copytree(CHECKOUT / path, home / "release" / path)
+        base = home / "release" / server / "deploy"
         here = home / "site"
         here.mkdir()
         generators = []
@@ -57,17 +58,15 @@ class Site:
             for key, value in keys.items():
                 (here / f"{name}.{key}").write_text(value)
             generators.append({"name": name, "files": [f"{key}={name}.{key}" for key in keys]})
-        known = yaml.safe_load((home / "base" / "kustomization.yaml").read_text())["configMapGenerator"][0][
-            "literals"
-        ]
+        known = yaml.safe_load((base / "kustomization.yaml").read_text())["configMapGenerator"][0]["literals"]
         addresses = {literal.partition("=")[0]: "" for literal in known}
         addresses = {name: self.addresses[server if name == "PUBLIC_HOST" else name] for name in addresses}
         overlay = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": SERVERS[server],
-            "resources": ["../base"],
-            "components": ["../base/flows"],
+            "resources": [f"../release/{server}/deploy"],
+            "components": [f"../release/{server}/deploy/flows"],
             "configMapGenerator": [
                 {
                     "name": name,
