@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,48 @@ def test_the_data_set_is_not_tracked():
     assert [path for path in TRACKED if path.suffix == ".zip"] == []
 
 
+COMMUNITY = [
+    "LICENSE",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    ".github/workflows/ci.yml",
+    ".github/pull_request_template.md",
+]
+PRODUCT = {"server1-data", "server2-tracking", "server3-serving", "ansible", "vagrant", "docs", "tests"}
+TOOLS = {"Vagrantfile", "README.md", "Makefile", "pyproject.toml", *COMMUNITY[:4]}
+
+
+@pytest.mark.parametrize("name", COMMUNITY)
+def test_the_front_door_has(name):
+    assert (ROOT / name).stat().st_size > 0
+
+
+def test_the_top_level_is_fixed():
+    top = {path.relative_to(ROOT).parts[0] for path in TRACKED if path.is_file()}
+    assert {name for name in top if not name.startswith(".")} == PRODUCT | TOOLS
+
+
+def test_the_changelog_covers_the_version_of_every_project():
+    versions = {
+        tomllib.loads(path.read_text())["project"]["version"]
+        for path in TRACKED
+        if path.name == "pyproject.toml" and path.parent != ROOT
+    }
+    [version] = versions
+    headings = re.findall(r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", version]
+
+
 def test_links_between_documents_lead_somewhere():
     broken = [
         f"{path.relative_to(ROOT)}: {target}"
         for path in TEXTS
         if path.suffix == ".md"
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
-        if "://" not in target and not (path.parent / target).exists()
+        # `../../actions/` leads from the README to a page of the repository's host.
+        if "://" not in target
+        and not target.startswith("../../actions/")
+        and not (path.parent / target).exists()
     ]
     assert broken == []
