@@ -44,7 +44,7 @@ DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
 DEMO := $(foreach env,data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo notebooks test check bench lock clean load
+.PHONY: help demo notebooks dashboards test check bench lock clean load
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
@@ -53,6 +53,10 @@ demo: $(DEMO) ## Runs the whole life of the model on this machine (ONCE=1 ends a
 
 notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Opens JupyterLab with the databases of the demo, where one ran
 	@.venvs/notebooks/bin/python server1-data/notebooks/start.py
+
+DASHBOARDS := server3-serving/observability/grafana
+dashboards: .venvs/api.dev ## Writes the JSON of the Grafana dashboards from their program
+	@PYTHONPATH=$(DASHBOARDS) .venvs/api/bin/python -m readmission_dashboards $(DASHBOARDS)/dashboards
 
 # Locust's own options go into LOCUST, as in `make load LOCUST="--processes 2"`.
 API ?= http://127.0.0.1:8000
@@ -80,6 +84,7 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
 	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
+	@echo "mypy: the dashboards"; .venvs/api/bin/mypy $(DASHBOARDS)/readmission_dashboards
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
 	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
 	@echo "mypy: server3-serving/loadtest"; .venvs/loadtest/bin/mypy server3-serving/loadtest/src

@@ -106,6 +106,10 @@ class Monitoring:
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
                 "--storage.tsdb.retention.time=30d",
+                # Before release 3 external labels read the environment only with this.
+                "--enable-feature=expand-external-labels",
+                READMISSION_RUNBOOKS_URL=(self.root / "docs" / "runbooks").as_uri(),
+                READMISSION_GRAFANA_URL="http://127.0.0.1:3000",
             )
 
     def runs(self, name: str) -> bool:
@@ -124,9 +128,9 @@ class Monitoring:
     def _shipped(self) -> Path:
         return self.root / "server3-serving" / "observability"
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, *arguments: str, **environment: str) -> None:
         address = f"--web.listen-address=127.0.0.1:{self.ports[name]}"
-        self.processes.start(name, [self._found[name], address, *arguments], {}, self.state)
+        self.processes.start(name, [self._found[name], address, *arguments], environment, self.state)
 
     def _build(self, go: str, built: Path) -> None:
         built.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,9 @@ from support import mysql
 MAKE_VERSIONS = CHECKOUT / "tests" / "server3" / "api" / "support" / "make_versions.py"
 BLACKBOX = programs.OBSERVABILITY / "blackbox" / "blackbox.yml"
 ALERTMANAGER = programs.OBSERVABILITY / "alertmanager" / "alertmanager.yml"
-NODE = ("--collector.cpu", "--collector.meminfo", "--collector.filesystem")
+NODE = tuple(
+    f"--collector.{name}" for name in ("cpu", "meminfo", "filesystem", "diskstats", "netdev", "loadavg")
+)
 AIRFLOW_HEALTH = Path(__file__).parent / "support" / "airflow_health.json"
 AIRFLOW_LINES = Path(__file__).parent / "support" / "airflow_lines.txt"
 """What a real Airflow 3.3.2 sent while it ran `load_raw_data` and `preprocess_incremental` on the sample:

@@ -1,12 +1,16 @@
 """Every panel shows something: its query, asked of a real Prometheus after half an hour of traffic."""
 
 import itertools
+import re
+import subprocess
+import sys
 
+import httpx
 import pytest
 
 from server3.observability.support import files
 from server3.observability.support.programs import OBSERVABILITY
-from server3.observability.support.prometheus import RATE_INTERVAL
+from server3.observability.support.prometheus import GRAFANA, RATE_INTERVAL, RUNBOOKS
 
 BY_NAME = {path.stem: files.read_dashboard(path) for path in files.DASHBOARDS}
 PANELS = [
@@ -68,6 +72,67 @@ def test_everything_is_scraped_and_every_rule_can_be_evaluated(watched):
     rules = [rule for group in watched.get("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
     assert {rule["name"] for rule in rules} >= {alert["alert"] for alert in files.all_alerts()}
+
+
+@pytest.mark.mysql
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_variable_of_a_dashboard_finds_values(watched, name):
+    for variable in BY_NAME[name]["templating"]["list"]:
+        if variable["type"] == "query":
+            query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            found = watched.get("series", **{"match[]": query[1], "start": watched.began})
+            assert all(series[query[2]] for series in found)
+            assert found
+
+
+@pytest.mark.mysql
+def test_an_alert_reaches_alertmanager_with_its_links_and_without_their_labels(watched):
+    [manager] = watched.get("alertmanagers")["activeAlertmanagers"]
+    alerts = httpx.get(f"{manager['url']}", params={"filter": 'alertname="Watchdog"'}).json()
+    [watchdog] = alerts
+    assert watchdog["labels"] == {"alertname": "Watchdog", "severity": "none"}
+    assert watchdog["annotations"]["runbook_url"] == f"{RUNBOOKS}/Watchdog.md"
+    assert watchdog["annotations"]["dashboard_url"] == f"{GRAFANA}/d/readmission-pipeline"
+
+
+def test_the_dashboards_are_what_their_program_writes(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "readmission_dashboards", tmp_path],
+        cwd=OBSERVABILITY / "grafana",
+        check=True,
+    )
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {path.name: path.read_text() for path in files.DASHBOARDS}, "run `make dashboards`"
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_panel_has_a_description_and_a_unit(name):
+    for panel in files.panels(BY_NAME[name]):
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_no_line_is_drawn_where_data_is_missing(name):
+    lines = [panel for panel in files.panels(BY_NAME[name]) if panel["type"] == "timeseries"]
+    assert lines
+    assert not any(panel["fieldConfig"]["defaults"]["custom"]["spanNulls"] for panel in lines)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_dashboard_lists_the_alerts(name):
+    [source] = files.read_yaml(OBSERVABILITY / "grafana/provisioning/datasources/prometheus.yml")[
+        "datasources"
+    ]
+    [alerts] = [panel for panel in BY_NAME[name]["panels"] if panel["type"] == "alertlist"]
+    assert alerts["options"]["datasource"] == source["name"]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_row_links_to_runbooks(name):
+    links = files.row_links(BY_NAME[name])
+    assert all(links.values())
+    assert set(itertools.chain(*links.values())) <= {alert["alert"] for alert in files.all_alerts()}
 
 
 def test_dashboards_keep_their_addresses():

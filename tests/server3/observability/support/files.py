@@ -1,5 +1,6 @@
 """The shipped files, read: rules, dashboards, runbooks."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -37,7 +38,17 @@ def read_dashboard(path: Path) -> dict[str, Any]:
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     """The panels that show data."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    return [panel for panel in dashboard["panels"] if panel["type"] not in {"row", "text", "alertlist"}]
+
+
+def row_links(dashboard: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the runbooks that each row links to: the text right below its title."""
+    every = dashboard["panels"]
+    return {
+        row["title"]: set(re.findall(r"\[(\w+)\]\(\$\{runbooks\}/\1\.md\)", text["options"]["content"]))
+        for row, text in itertools.pairwise(every)
+        if row["type"] == "row"
+    }
 
 
 def runbook_queries() -> list[tuple[str, str]]:

@@ -17,6 +17,8 @@ from server3.observability.support import files, programs
 SCRAPE_SECONDS = 1
 # As Grafana makes it: four scrapes.
 RATE_INTERVAL = f"{4 * SCRAPE_SECONDS}s"
+RUNBOOKS = "https://docs.example.org/runbooks"
+GRAFANA = "https://grafana.example.org"
 
 
 @dataclass
@@ -60,7 +62,7 @@ def running(
     `rules` may change the text of each file of rules.
     """
     config = files.read_yaml(programs.OBSERVABILITY / "prometheus" / "prometheus.yml")
-    config["global"] = {
+    config["global"] |= {
         "scrape_interval": f"{SCRAPE_SECONDS}s",
         "scrape_timeout": f"{SCRAPE_SECONDS}s",
         "evaluation_interval": f"{SCRAPE_SECONDS}s",
@@ -78,6 +80,8 @@ def running(
     command = [
         programs.find("prometheus"), f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}", "--log.level=warn",
+        "--enable-feature=expand-external-labels",
     ]  # fmt: skip
-    with programs.running(command, folder, f"http://{address}/-/ready"):
+    links = {"READMISSION_RUNBOOKS_URL": RUNBOOKS, "READMISSION_GRAFANA_URL": GRAFANA}
+    with programs.running(command, folder, f"http://{address}/-/ready", links):
         yield Prometheus(address)

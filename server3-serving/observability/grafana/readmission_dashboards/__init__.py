@@ -1,0 +1,1 @@
+"""The Grafana dashboards, as a program that writes their JSON."""
