@@ -56,6 +56,20 @@ def test_the_play_ends_with_the_addresses(deployed):
     )
 
 
+def test_the_play_ends_with_a_prediction(deployed):
+    said = " ".join(deployed.first.output.rpartition("Check that it is a prediction")[2].split())
+    assert "best version 1 predicts 12.3 % risk of readmission within 30 days for its example" in said
+
+
+def test_airflow_starts_the_dags_by_itself(site):
+    settings = next(
+        item["data"]
+        for item in applied(site, DATA)
+        if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("airflow-settings")
+    )
+    assert settings["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_microk8s_is_pinned_and_set_up(site, name):
     calls = site.calls(name)

@@ -183,6 +183,26 @@ def test_verify_alone_tells_which_page_does_not_answer(control, site):
     assert "https://10.77.0.13:30090/-/healthy" in failed.output
 
 
+def test_verify_follows_the_first_model_and_says_what_it_waits_for(control, site):
+    loop = {name: site.hosts[name].root / "var/lib/stand-in/loop" for name in (DATA, SERVING)}
+    quick = ("-e", "verify_retries=2", "-e", "verify_delay=1")
+    try:
+        for path in loop.values():
+            path.write_text("paused")
+        paused = control.play("verify", *quick)
+        assert "load_raw_data, preprocess_incremental, train_and_register paused in Airflow" in paused.output
+        assert "risk of readmission" not in paused.output
+        for path in loop.values():
+            path.write_text("failed")
+        failed = control.play("verify", *quick, fails=True)
+        assert "preprocess_incremental brought the processed tables in 9.0 s" in failed.output
+        assert "The run scheduled__1 of the DAG train_and_register failed" in failed.output
+        assert "Open the pages" not in failed.output
+    finally:
+        for path in loop.values():
+            path.unlink()
+
+
 def test_a_further_host_joins_as_a_worker_and_upgrades_go_host_by_host(control, site):
     text = control.inventory.read_text().replace(
         f"{DATA}: {{node_ip: 10.77.0.11}}",

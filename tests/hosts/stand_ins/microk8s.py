@@ -97,6 +97,37 @@ def selected(state: dict, kinds: str, selector: str) -> list[str]:
     return found
 
 
+def seconds(value: str, within: str = "") -> None:
+    """Refuse what is no duration in seconds; `within` stands between a flag and its value."""
+    duration = value.partition(within)[2] if within else value
+    if not (duration.endswith("s") and duration[:-1].isdigit()):
+        raise RefusedError(f"invalid argument {value}: time: invalid duration")
+
+
+def wait(words: list[str]) -> None:
+    """Take the words that wait for pods and nodes, of which this cluster has none; refuse all others."""
+    match words:
+        case [
+            "rollout",
+            "status",
+            "deployments,statefulsets",
+            "-l",
+            "readmission/needs-model!=true",
+            timeout,
+        ]:
+            seconds(timeout, "=")
+        case ["wait", "--for=condition=Ready", node, "--timeout", timeout] if node.startswith("node/"):
+            seconds(timeout)
+        case ["drain", _, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout", timeout]:
+            seconds(timeout)
+        case ["uncordon", _]:
+            pass
+        case ["exec", "deployment/airflow-scheduler", "--", "python", "-m", "readmission_data", "rollback"]:
+            pass
+        case _:
+            raise RefusedError(f"stand-in kubectl cannot {words}")
+
+
 def kubectl(state: dict, words: list[str]) -> int:
     """Do what exactly these words ask; refuse all others."""
     if words[:1] == ["-n"]:
@@ -151,10 +182,8 @@ def kubectl(state: dict, words: list[str]) -> int:
             print(json.dumps(made | {"spec": schedule["spec"]["jobTemplate"]["spec"]}))
         case ["create", "-f", "-"]:
             (HOME / "created.json").write_text(sys.stdin.read())
-        case ["wait" | "rollout" | "drain" | "uncordon" | "exec", *_]:
-            pass
         case _:
-            raise RefusedError(f"stand-in kubectl cannot {words}")
+            wait(words)
     return 0
 
 

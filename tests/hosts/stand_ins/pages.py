@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import socketserver
 import ssl
 import tempfile
@@ -15,12 +16,46 @@ import yaml
 PLAIN = {30306, 30102, 30104, 32000}
 
 
+# With `paused` or `failed` in this file the site has no model for that reason; without it, it has one.
+LOOP = Path("/var/lib/stand-in/loop")
+DAGS = "/api/v2/dags/"
+
+
+def answer(path: str, loop: str) -> tuple[int, dict]:
+    """What Airflow and the API answer, as far as `verify` reads it."""
+    if path == "/health/ready" and loop:
+        return 503, {"status": "not ready", "reason": "there is no model"}
+    if path == "/auth/token":
+        return 201, {"access_token": "token"}
+    if path.startswith(DAGS) and "/dagRuns?" in path:
+        state = "failed" if loop == "failed" and "train" in path else "success"
+        return 200, {"dag_runs": [{"state": state, "dag_run_id": "scheduled__1", "duration": 9.04}]}
+    if path.startswith(DAGS):
+        return 200, {"dag_id": path.removeprefix(DAGS), "is_paused": loop == "paused"}
+    if path == "/model/schema":
+        return 200, {"examples": [{"name": {"en": "A stay"}, "patient": {"time_in_hospital": 3}}]}
+    return 200, {}
+
+
 class Page(BaseHTTPRequestHandler):
     """Answers whatever is asked."""
 
     def do_GET(self):
-        self.send_response(200)
+        self.send(*answer(self.path, LOOP.read_text() if LOOP.exists() else ""))
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/predict" and body == {"time_in_hospital": 3}:
+            prediction = {"probability": 0.1234, "class": 0, "model": "best", "version": "1"}
+            self.send(200, prediction | {"request_id": self.headers["X-Request-ID"]})
+        else:
+            self.do_GET()
+
+    def send(self, status, value):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
         self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
 
 
 class Greeting(socketserver.BaseRequestHandler):
