@@ -11,8 +11,8 @@ UV := .venvs/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
-# One environment a shipped image: name = folder of its pyproject.toml.
-ENVS := data tracking api ui retrain control notebooks backup loadtest
+# One environment per shipped image, and one each for the demo and the control machine.
+ENVS := data tracking api ui retrain control notebooks backup loadtest demo
 DIR_data := server1-data
 DIR_notebooks := server1-data/notebooks
 DIR_tracking := server2-tracking
@@ -21,6 +21,7 @@ DIR_api := server3-serving/api
 DIR_ui := server3-serving/ui
 DIR_retrain := server3-serving/retrain
 DIR_loadtest := server3-serving/loadtest
+DIR_demo := server3-serving/demo
 DIR_control := ansible
 
 # The project's own source folders in each.
@@ -32,6 +33,8 @@ SOURCES_api := $(CURDIR)/server3-serving/api/src
 SOURCES_ui := $(CURDIR)/server3-serving/ui/src
 SOURCES_retrain := $(CURDIR)/server3-serving/retrain/src
 SOURCES_loadtest := $(CURDIR)/server3-serving/loadtest/src
+# The demo asks Airflow with the webhook's client.
+SOURCES_demo := $(CURDIR)/server3-serving/demo/src $(CURDIR)/server3-serving/retrain/src
 SOURCES_control :=
 
 # The notebooks run the package of server1-data: a package that both environments hold has one version.
@@ -41,7 +44,7 @@ SAME_notebooks := -c server1-data/requirements.txt -c server1-data/requirements-
 DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
 	/^[a-z0-9]/ { printing = !($$0 in known) } /^\#/ || printing'
 
-DEMO := $(foreach env,data tracking api ui retrain,.venvs/$(env).runtime)
+DEMO := $(foreach env,demo data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
 .PHONY: help demo notebooks dashboards test check bench lock clean load
@@ -49,7 +52,7 @@ help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: $(DEMO) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
-	@.venvs/data/bin/python .ci/demo $(if $(ONCE),--once)
+	@.venvs/demo/bin/python -m readmission_demo $(if $(ONCE),--once)
 
 notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Opens JupyterLab with the databases of the demo, where one ran
 	@.venvs/notebooks/bin/python server1-data/notebooks/start.py
@@ -82,18 +85,19 @@ check: $(DEV) .venvs/tools.runtime ## Format, lint and types
 	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
 	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
 	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
-	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality .ci/demo
+	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality
 	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
 	@echo "mypy: the dashboards"; .venvs/api/bin/mypy $(DASHBOARDS)/readmission_dashboards
 	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
 	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
+	@echo "mypy: server3-serving/demo"; .venvs/demo/bin/mypy server3-serving/demo/src
 	@echo "mypy: server3-serving/loadtest"; .venvs/loadtest/bin/mypy server3-serving/loadtest/src
 	@echo "mypy: server2-tracking/backup"; .venvs/backup/bin/mypy server2-tracking/backup/src
 
 # Three at a time, since a good part of each is waiting; each with its output in one piece, the longest first.
 # One after the other: `make test JOBS=1`.
 JOBS ?= 3
-SUITES := test-server1 test-system test-images test-hosts test-api test-ui test-loadtest test-notebooks test-retrain \
+SUITES := test-server1 test-system test-images test-hosts test-api test-ui test-loadtest test-notebooks test-retrain test-demo \
 	test-backup test-manifests
 
 .PHONY: $(SUITES)
@@ -122,13 +126,16 @@ test-notebooks: .venvs/notebooks.dev
 test-images: .venvs/data.dev
 	@echo "test: the images"; .venvs/data/bin/pytest tests/images
 
+test-demo: .venvs/demo.dev
+	@echo "test: the demo"; .venvs/demo/bin/pytest tests/server3/demo
+
 test-backup: .venvs/backup.dev
 	@echo "test: backups"; .venvs/backup/bin/pytest tests/backup
 
 test-manifests: .venvs/control.dev
 	@echo "test: manifests"; .venvs/control/bin/pytest tests/manifests
 
-test-system: .venvs/data.dev
+test-system: .venvs/data.dev $(DEMO)
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
 
 test-hosts: .venvs/control.dev

@@ -1,4 +1,4 @@
-"""The nodes share no code: what one needs of another comes over the network or from the model version."""
+"""The servers share no code: what one needs from another comes over the network or with the model version."""
 
 import ast
 from pathlib import Path
@@ -14,6 +14,8 @@ PACKAGES = {
     "server3-serving/api/src": {"readmission_api"},
     "server3-serving/ui/src": {"readmission_ui"},
     "server3-serving/retrain/src": {"readmission_retrain"},
+    # Runs on one machine with the webhook, and asks Airflow with its client.
+    "server3-serving/demo/src": {"readmission_demo", "readmission_retrain"},
     "server3-serving/loadtest/src": {"readmission_loadtest"},
     "server2-tracking/backup/src": {"readmission_backup"},
 }

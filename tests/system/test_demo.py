@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
+PYTHON = CHECKOUT / ".venvs" / "demo" / "bin" / "python"
 
 # A short search among few: what is tested is the way from CSV to prediction, not the quality of the model.
 SHORT = {
@@ -20,9 +20,9 @@ SHORT = {
 }
 
 
-def demo(checkout: Path, state: Path, **env: str) -> str:
+def demo(state: Path, **env: str) -> str:
     outcome = subprocess.run(
-        [sys.executable, checkout / ".ci" / "demo", "--once", "--state", state],
+        [PYTHON, "-m", "readmission_demo", "--once", "--state", state],
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
             **SHORT,
@@ -46,7 +46,7 @@ def cell(output: str, name: str) -> str:
 
 @pytest.mark.timeout(1200)
 def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
-    first = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
+    first = demo(tmp_path, READMISSION_DATASET=str(real_dataset))
 
     assert cell(first, "raw rows") == "101,766 in 5 batches"
     splits = [int(cell(first, split).replace(",", "")) for split in ("train", "validation", "test")]
@@ -67,7 +67,7 @@ def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
     assert len(logs) == 2
     assert not [line for text in logs for line in text.splitlines() if "is deprecated" in line]
 
-    second = demo(CHECKOUT, tmp_path, READMISSION_DATASET=str(real_dataset))
+    second = demo(tmp_path, READMISSION_DATASET=str(real_dataset))
     assert "nothing to do for the DAGs" in second
     assert cell(second, "version") == "1 (production)"
     assert cell(second, "test ROC AUC") == cell(first, "test ROC AUC")
@@ -92,11 +92,12 @@ def test_without_any_data_set_it_says_so_loudly(tmp_path):
     # Nor anything at UCI's address: the way there ends at a closed port of this machine.
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy"), "http://127.0.0.1:9")
     # The environments know the other checkout's source; this one's goes before it.
-    source = str(checkout / "server1-data" / "src")
+    source = os.pathsep.join(
+        str(checkout / folder) for folder in ("server1-data/src", "server3-serving/demo/src")
+    )
 
     state = tmp_path / "state"
     output = demo(
-        checkout,
         state,
         READMISSION_DATASET="",
         READMISSION_CANDIDATES='["lightgbm"]',

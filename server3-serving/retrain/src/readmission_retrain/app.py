@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from readmission_retrain.airflow import Airflow
+from readmission_retrain.airflow import Airflow, Dag
 from readmission_retrain.alerts import Delivery
 from readmission_retrain.errors import RetrainError, StateError
 from readmission_retrain.metrics import Metrics
@@ -32,8 +32,15 @@ def _utc() -> datetime:
 def create_app(settings: RetrainSettings, now: Callable[[], datetime] = _utc) -> FastAPI:
     """Build the webhook; `now` gives the time in UTC."""
     metrics = Metrics()
-    airflow = Airflow(settings)
-    starter = Starter(State(settings.state), airflow, timedelta(seconds=settings.cooldown_seconds), now)
+    password = settings.airflow_password
+    airflow = Airflow(
+        settings.airflow_url,
+        user=settings.airflow_user,
+        password=password.get_secret_value() if password else None,
+        timeout=settings.airflow_timeout_seconds,
+    )
+    cooldown = timedelta(seconds=settings.cooldown_seconds)
+    starter = Starter(State(settings.state), Dag(airflow, settings.dag), cooldown, now)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from readmission_retrain.airflow import Airflow
+from readmission_retrain.airflow import Dag
 from readmission_retrain.alerts import Alert
 from readmission_retrain.errors import DagPausedError
 from readmission_retrain.state import Run, State
@@ -27,11 +27,9 @@ class Starter:
     `now` gives the time in UTC.
     """
 
-    def __init__(
-        self, state: State, airflow: Airflow, cooldown: timedelta, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, state: State, dag: Dag, cooldown: timedelta, now: Callable[[], datetime]) -> None:
         self._state = state
-        self._airflow = airflow
+        self._dag = dag
         self._cooldown = cooldown
         self._now = now
 
@@ -49,9 +47,9 @@ class Starter:
             if last and last.known and timedelta(0) <= now - last.asked < self._cooldown:
                 until = (last.asked + self._cooldown).isoformat(timespec="seconds")
                 return Answer("cooldown", f"run {last.run_id} was started; the next one not before {until}")
-            if self._airflow.paused():
+            if self._dag.paused():
                 raise DagPausedError("the DAG is paused in Airflow: unpause it, or silence the alert")
-            if self._airflow.unfinished_runs():
+            if self._dag.unfinished_runs():
                 return Answer("running", "a run of the DAG is queued or running already")
             run = Run(
                 # One name from the first try to the last, so that two tries cannot make two runs.
@@ -61,13 +59,13 @@ class Starter:
                 known=False,
             )
             self._state.write(run)
-            self._airflow.start(run.run_id, f"Started by {', '.join(run.reasons)}.", _conf(alerts))
+            self._dag.start(run.run_id, f"Started by {', '.join(run.reasons)}.", _conf(alerts))
             self._state.write(replace(run, known=True))
             return Answer("started", f"run {run.run_id} was started because of {', '.join(run.reasons)}")
 
     def _settled(self, last: Run | None) -> Run | None:
         """Find out about a run that Airflow was asked for without an answer."""
-        if last is None or last.known or not self._airflow.has_run(last.run_id):
+        if last is None or last.known or not self._dag.has_run(last.run_id):
             return last
         found = replace(last, known=True)
         self._state.write(found)

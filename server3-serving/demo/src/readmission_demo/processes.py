@@ -1,4 +1,4 @@
-"""The processes of the demo: started on loopback with their output in a log file, stopped together."""
+"""The demo's processes: each writes to its own log file, and all are stopped together."""
 
 import os
 import signal
@@ -15,16 +15,14 @@ from typing import Final, Self
 import httpx
 import psutil
 
+from readmission_demo.errors import DemoError
+
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks the demo to end: Ctrl-C, a person or a supervisor, a terminal that is closed."""
-
-
-class DemoError(Exception):
-    """Something stopped the demo; one line that a person can act on."""
+"""Signals that end the demo: Ctrl-C, a user or supervisor, a closed terminal."""
 
 
 def free_port(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return `preferred`, or any free loopback port of TCP or UDP where another process holds it."""
+    """Return `preferred`, or any free loopback port for TCP or UDP if another process uses it."""
     for port in (preferred, 0):
         with socket.socket(socket.AF_INET, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,7 +36,7 @@ def free_port(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> i
 
 @dataclass
 class Processes:
-    """What runs, in the order it was started; as a context, it stops all at the end, whatever ends it."""
+    """The running processes in the order they were started. As a context manager it stops all of them."""
 
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -46,29 +44,29 @@ class Processes:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            # Under `nohup` a closed terminal is to change nothing.
+            # Under `nohup` a closed terminal changes nothing.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _leave)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _hear_no_more()
+        _ignore_signals()
         self.stop()
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
-        """Start `command`, which is to run as long as the demo."""
+        """Start `command`, which runs as long as the demo."""
         self.running[name] = self._begin(name, command, env, cwd)
 
     def start_passing(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path
     ) -> None:
-        """Start `command`, which may end, well or not, before the demo does."""
+        """Start `command`, which may end before the demo does, with any exit code."""
         self.passing.append(self._begin(name, command, env, cwd))
 
     def _begin(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path
     ) -> subprocess.Popen[bytes]:
-        # In a session of its own, so that Ctrl-C reaches the demo alone.
+        # In its own session, so that Ctrl-C reaches only the demo.
         self.logs.mkdir(parents=True, exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
@@ -82,33 +80,36 @@ class Processes:
             )
 
     def run(self, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
-        """Run `command` to its end; raises `DemoError` where it fails."""
+        """Run `command` to its end; raise `DemoError` if it fails."""
         self.start(name, command, env, cwd)
         code = self.running[name].wait()
-        # Until here `stop` has to find it.
+        # Only now, so that `stop` finds it if the wait is interrupted.
         del self.running[name]
         if code != 0:
             raise DemoError(f"{name} failed")
 
     def check(self) -> None:
-        """Raise `DemoError` where a process has ended by itself."""
+        """Raise `DemoError` if a process has ended."""
         for name, process in self.running.items():
             if (code := process.poll()) is not None:
                 raise DemoError(f"{name} ended with code {code}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 180) -> None:
-        """Wait until `ready` says so while all processes live; `timeout` in seconds."""
+        """Wait until `ready` returns true.
+
+        Raise `DemoError` after `timeout` seconds, or if a process ends meanwhile.
+        """
         end = time.monotonic() + timeout
         while not ready():
             self.check()
             if time.monotonic() > end:
-                raise DemoError(f"{what} did not answer within {timeout:.0f} seconds")
+                raise DemoError(f"{what} did not respond within {timeout:.0f} seconds")
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """Stop all, the last started first; what does not end within 15 seconds is killed.
+        """Stop all processes and their children, the last one first; kill what is left after 15 seconds.
 
-        That is each process and what it began, also where it has died and left that behind.
+        This includes children that a dead process left behind.
         """
         for passing in self.passing:
             with suppress(ProcessLookupError):
@@ -120,33 +121,33 @@ class Processes:
             # Airflow's workers leave their parent's process group, not its session.
             members = _session(process.pid)
             reached += [*members, *(child for member in members for child in _children(member))]
-            # Who lives ends its own; what a dead one left has nobody else to tell it.
+            # A live process stops its own children; those of a dead one have to be told.
             dead = process.poll() is not None
             for member in members:
                 if dead or member.pid == process.pid:
-                    _tell(member, signal.SIGTERM)
+                    _signal(member, signal.SIGTERM)
         _, alive = psutil.wait_procs(reached, timeout=15)
-        # Some may have begun others meanwhile.
+        # Some may have started others meanwhile.
         alive += [member for process in self.running.values() for member in _session(process.pid)]
         for left in alive:
-            _tell(left, signal.SIGKILL)
+            _signal(left, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=5)
         self.running.clear()
 
 
 def _leave(number: int, _: object) -> None:
-    _hear_no_more()
+    _ignore_signals()
     sys.exit(128 + number)
 
 
-def _hear_no_more() -> None:
-    # A closed terminal tells it more than once: the second must not end the stopping.
+def _ignore_signals() -> None:
+    # A closed terminal sends more than one signal: the second must not interrupt the clean-up.
     for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _session(leader: int) -> list[psutil.Process]:
-    """Return what lives in the session of `leader`, also where that has ended."""
+    """Return the processes in the session of `leader`, even if it has ended itself."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError):
@@ -162,13 +163,13 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _tell(process: psutil.Process, number: signal.Signals) -> None:
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 
 
-def answers(url: str) -> bool:
-    """Tell whether `url` answers with success."""
+def responds(url: str) -> bool:
+    """Tell whether `url` responds with success."""
     try:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:

@@ -1,23 +1,22 @@
-"""The demo leaves nothing running: where one of its processes dies, and where its terminal is closed."""
+"""The demo leaves nothing running if one of its processes dies or its terminal is closed."""
 
 import os
 import signal
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import psutil
 import pytest
 
-DEMO = Path(__file__).parents[2] / ".ci" / "demo"
+from readmission_demo.errors import DemoError
+from readmission_demo.processes import Processes
 
-# As the demo's own program does: start, then wait. Tests that nohup started would ignore a closed terminal.
+# Starts and waits, as the demo does. Under nohup the test itself would ignore a closed terminal.
 PROGRAM = """
 import signal, sys, time
 from pathlib import Path
-from processes import Processes
+from readmission_demo.processes import Processes
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Processes(Path(sys.argv[1])) as processes:
@@ -27,14 +26,8 @@ with Processes(Path(sys.argv[1])) as processes:
 """
 
 
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(DEMO)
-    return import_module("processes")
-
-
 def in_session(leader: int) -> list[int]:
-    """Return the processes that live in the session of `leader`, whether it lives itself or not."""
+    """Return the processes in the session of `leader`, even if it has ended itself."""
     found = []
     for process in psutil.process_iter(["status"]):
         try:
@@ -45,17 +38,17 @@ def in_session(leader: int) -> list[int]:
     return found
 
 
-def test_one_that_dies_is_named_and_all_others_are_stopped(processes: ModuleType, tmp_path: Path) -> None:
-    running = processes.Processes(tmp_path)
+def test_a_process_that_dies_is_named_and_the_others_are_stopped(tmp_path: Path) -> None:
+    running = Processes(tmp_path)
     running.start("first", ["sleep", "600"], {}, tmp_path)
-    # What a dead scheduler leaves: a worker without its parent.
+    # A dead scheduler leaves a worker without its parent.
     running.start("dying", ["sh", "-c", "sleep 600 & exit 3"], {}, tmp_path)
     running.start("last", ["sleep", "600"], {}, tmp_path)
     leaders = [process.pid for process in running.running.values()]
     try:
         running.running["dying"].wait(timeout=60)
         assert [len(in_session(leader)) for leader in leaders] == [1, 1, 1]
-        with pytest.raises(processes.DemoError, match=r"^dying ended with code 3$"):
+        with pytest.raises(DemoError, match=r"^dying ended with code 3$"):
             running.check()
         running.stop()
         assert [in_session(leader) for leader in leaders] == [[], [], []]
@@ -64,10 +57,9 @@ def test_one_that_dies_is_named_and_all_others_are_stopped(processes: ModuleType
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_closed_terminal_ends_all(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_closed_terminal_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, tmp_path],
-        env={**os.environ, "PYTHONPATH": str(DEMO)},
         stdout=subprocess.PIPE,
         text=True,
     ) as program:
@@ -75,7 +67,7 @@ def test_a_closed_terminal_ends_all(tmp_path: Path, number: signal.Signals) -> N
         leader = int(program.stdout.readline())
         try:
             assert in_session(leader) == [leader]
-            # A shell passes on the one that it gets, and the kernel sends one more.
+            # The shell forwards the signal, and the kernel sends another one.
             for _ in range(3):
                 program.send_signal(number)
             assert program.wait(timeout=60) == 128 + number

@@ -1,4 +1,4 @@
-"""What watches the demo: the programs that this machine has, with the shipped files and the demo's ports."""
+"""Monitoring of the demo: the programs that this machine has, with the shipped files and the demo's ports."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from processes import DemoError, Processes, answers
+from readmission_demo.errors import DemoError
+from readmission_demo.processes import Processes, responds
 
 PORTS: Final = {
     "prometheus": 9090,
@@ -32,9 +33,9 @@ _WEBHOOK: Final = "127.0.0.1:8095"
 
 @dataclass
 class Monitoring:
-    """The watching programs of one demo; `ports` has those of the demo and of `PORTS`, by name.
+    """The monitoring programs of one demo. `ports` maps names to ports, those in `PORTS` included.
 
-    `missing` are the programs that this machine does not have.
+    `missing` names the programs that this machine does not have.
     """
 
     root: Path
@@ -45,7 +46,7 @@ class Monitoring:
     _found: dict[str, str] = field(default_factory=dict)
 
     def find(self) -> None:
-        """Look for the programs; a statsd_exporter that can be built is being built from now on."""
+        """Find the programs; if statsd_exporter is missing, build it in the background if Go is there."""
         for name, program in _PROGRAMS.items():
             if found := _which(program) or _which(f"prometheus-{program}"):
                 self._found[name] = found
@@ -61,7 +62,7 @@ class Monitoring:
             self.missing.append("statsd_exporter (no Go to build it with)")
 
     def airflow_settings(self) -> dict[str, str]:
-        """Return what Airflow is told: where to send its metrics. Nobody need listen there."""
+        """Return the settings with which Airflow sends its metrics, whether anything receives them or not."""
         return {
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
@@ -71,7 +72,7 @@ class Monitoring:
         }
 
     def start_statsd(self) -> None:
-        """Start what Airflow sends to, before Airflow: what it sends earlier is lost."""
+        """Start the receiver of Airflow's metrics. Metrics that Airflow sends earlier are lost."""
         if "statsd" in self._found:
             self._start(
                 "statsd",
@@ -81,7 +82,7 @@ class Monitoring:
             )
 
     def start(self, retrain: Path) -> None:
-        """Start the rest and wait for none; `retrain` is the interpreter of the retraining webhook."""
+        """Start the other programs, without waiting. `retrain` is the interpreter of the webhook."""
         env = {
             "READMISSION_RETRAIN_PORT": str(self.ports["retrain"]),
             "READMISSION_RETRAIN_AIRFLOW_URL": f"http://127.0.0.1:{self.ports['airflow']}",
@@ -117,12 +118,12 @@ class Monitoring:
         return name in self.processes.running
 
     def wait(self) -> None:
-        """Wait until everything that was started answers."""
+        """Wait until every program that was started responds."""
         paths = {"prometheus": "-/ready", "alertmanager": "-/ready", "retrain": "health/live"}
         for name, path in paths.items():
             if self.runs(name):
                 url = f"http://127.0.0.1:{self.ports[name]}/{path}"
-                self.processes.wait_until(lambda url=url: answers(url), name)  # type: ignore[misc]
+                self.processes.wait_until(lambda url=url: responds(url), name)  # type: ignore[misc]
 
     @property
     def _shipped(self) -> Path:
@@ -139,7 +140,7 @@ class Monitoring:
             f'"{go}" install github.com/prometheus/statsd_exporter@{_STATSD_EXPORTER}'
             f' && mv "$GOBIN/statsd_exporter" "{built}" && rmdir "$GOBIN"'
         )
-        # It gives way to the demo, and may fail or be cut off without harm.
+        # The demo has priority, and the build may fail or be interrupted without harm.
         self.processes.start_passing(
             "statsd-exporter-build",
             ["nice", "-n", "19", "sh", "-c", command],
@@ -148,7 +149,7 @@ class Monitoring:
         )
 
     def _render(self) -> Path:
-        """Write the shipped files with this demo's ports into its state; returns the folder."""
+        """Write the shipped files with this demo's ports into its state; return the folder."""
         folder = self.state / "monitoring"
         shipped = self._shipped / "prometheus"
         shutil.rmtree(folder / "rules", ignore_errors=True)
@@ -162,12 +163,12 @@ class Monitoring:
             (folder / "targets" / f"{job}.yml").write_text(json.dumps(targets.get(job, [])))
         alerts = (self._shipped / "alertmanager" / "alertmanager.yml").read_text()
         if _WEBHOOK not in alerts:
-            raise DemoError(f"alertmanager.yml does not name the webhook at {_WEBHOOK}")
+            raise DemoError(f"alertmanager.yml does not contain the webhook's address {_WEBHOOK}")
         (folder / "alertmanager.yml").write_text(alerts.replace(_WEBHOOK, self._address("retrain")))
         return folder
 
     def _targets(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the targets of each job that has any, in the form of a file of service discovery."""
+        """Return the targets of each job that has any, in the format of file service discovery."""
         found: dict[str, list[dict[str, Any]]] = {
             "readmission-api": [{"targets": [self._address("api")]}],
             "retrain": [{"targets": [self._address("retrain")]}],
@@ -194,5 +195,5 @@ class Monitoring:
 
 
 def _which(program: str) -> str | None:
-    """Find a program where Debian and Go put it; root's folders are not on everyone's PATH."""
+    """Return the path of a program; Debian and Go use folders that may not be on PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/go/bin")
