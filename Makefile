@@ -1,10 +1,10 @@
-# Every target sets up what it needs, uv included, from hashed locks. `make help` lists them.
+# Every target sets up what it needs, uv included, from hashed locks. `make help` lists the targets.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-# Where it is set, as on many build machines, every process compiles all that it imports: 13 seconds instead of 5
-# for one task of Airflow.
+# If it is set, as on many build machines, every process compiles all that it imports: one task of Airflow takes
+# 13 seconds instead of 5.
 unexport PYTHONDONTWRITEBYTECODE
 
 UV := .venvs/uv/bin/uv
@@ -47,24 +47,27 @@ DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
 DEMO := $(foreach env,demo data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo notebooks dashboards test check bench lock clean load
-help: ## Lists the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+.PHONY: help demo notebooks dashboards load fix check unit test bench hooks lock clean
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@echo "check-PART  Check one part and set up its environment only; PART: $(CHECKS:check-%=%)"
+	@echo "unit-PART   Run the pure tests of one part; PART: $(UNITS:unit-%=%)"
+	@echo "test-PART   Run all tests of one part; PART: $(SUITES:test-%=%)"
 
-demo: $(DEMO) ## Runs the whole life of the model on this machine (ONCE=1 ends after the table)
+demo: $(DEMO) ## Run the whole life of a model on this machine (ONCE=1 stops after the table)
 	@.venvs/demo/bin/python -m readmission_demo $(if $(ONCE),--once)
 
-notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Opens JupyterLab with the databases of the demo, where one ran
+notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Open JupyterLab with the demo's databases
 	@.venvs/notebooks/bin/python server1-data/notebooks/start.py
 
 DASHBOARDS := server3-serving/observability/grafana
-dashboards: .venvs/api.dev ## Writes the JSON of the Grafana dashboards from their program
+dashboards: .venvs/api.dev ## Write the JSON of the Grafana dashboards from their program
 	@PYTHONPATH=$(DASHBOARDS) .venvs/api/bin/python -m readmission_dashboards $(DASHBOARDS)/dashboards
 
 # Locust's own options go into LOCUST, as in `make load LOCUST="--processes 2"`.
 API ?= http://127.0.0.1:8000
 LOADTEST := server3-serving/loadtest/src/readmission_loadtest
-load: .venvs/loadtest.runtime ## Searches the highest load that the running demo holds (WEB=1 opens Locust's pages)
+load: .venvs/loadtest.runtime ## Search the highest load that the running demo sustains (WEB=1 opens Locust's pages)
 ifdef WEB
 	@.venvs/loadtest/bin/locust -f $(LOADTEST)/locustfile.py --host $(API) --web-host 127.0.0.1 $(LOCUST)
 else
@@ -74,66 +77,96 @@ else
 	  --html .cache/load/locust.html $(LOCUST)
 endif
 
-check: $(DEV) .venvs/tools.runtime ## Format, lint and types
+hooks: .venvs/tools.runtime ## Install the git hooks of .pre-commit-config.yaml
+	@.venvs/tools/bin/pre-commit install --hook-type pre-commit --hook-type pre-push
+
+fix: .venvs/tools.runtime ## Format the code, and fix what the linter can fix
+	@.venvs/tools/bin/ruff check --fix-only --quiet .
+	@.venvs/tools/bin/ruff format .
+
+# --- checks: one target per environment ---------------------------------------------------------
+
+TYPED := data api ui retrain demo loadtest backup
+TYPED_data := server1-data/src server1-data/feed server1-data/quality
+TYPED_api := server3-serving/api/src $(DASHBOARDS)/readmission_dashboards
+CHECKS := check-tools check-control $(TYPED:%=check-%)
+
+.PHONY: $(CHECKS)
+check: $(CHECKS) ## Check format, lint, types, playbooks and secrets
+
+check-tools: .venvs/tools.runtime
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
+	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
+	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
+	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
+
+check-control: .venvs/control.dev
 	@echo "ansible-lint"; cd ansible && PATH=$(CURDIR)/.venvs/control/bin:$$PATH ansible-lint --offline -q
 	@echo "detect-secrets"; git ls-files -z | xargs -0 .venvs/control/bin/detect-secrets-hook \
 	  --disable-plugin KeywordDetector --exclude-files '(^tests/|requirements[^/]*[.]txt$$|^[.]ci/.*[.]txt$$)' \
 	  --exclude-secrets '^([0-9a-f]{32,64}|password|PASSWORD|secret)$$'
-	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
-	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
-	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
-	@echo "mypy: server1-data"; .venvs/data/bin/mypy server1-data/src server1-data/feed server1-data/quality
-	@echo "mypy: server3-serving/api"; .venvs/api/bin/mypy server3-serving/api/src
-	@echo "mypy: the dashboards"; .venvs/api/bin/mypy $(DASHBOARDS)/readmission_dashboards
-	@echo "mypy: server3-serving/ui"; .venvs/ui/bin/mypy server3-serving/ui/src
-	@echo "mypy: server3-serving/retrain"; .venvs/retrain/bin/mypy server3-serving/retrain/src
-	@echo "mypy: server3-serving/demo"; .venvs/demo/bin/mypy server3-serving/demo/src
-	@echo "mypy: server3-serving/loadtest"; .venvs/loadtest/bin/mypy server3-serving/loadtest/src
-	@echo "mypy: server2-tracking/backup"; .venvs/backup/bin/mypy server2-tracking/backup/src
 
-# Three at a time, since a good part of each is waiting; each with its output in one piece, the longest first.
-# One after the other: `make test JOBS=1`.
+$(TYPED:%=check-%): check-%: .venvs/%.dev
+	@echo "mypy: $(or $(TYPED_$*),$(DIR_$*)/src)"; .venvs/$*/bin/mypy $(or $(TYPED_$*),$(DIR_$*)/src)
+
+# --- tests: pure ones, and all ------------------------------------------------------------------
+
+UNIT_data := tests/repository tests/server1/unit tests/server1/feed_aws
+UNIT_api := tests/server3/api/unit
+UNIT_ui := tests/server3/ui/unit
+UNIT_loadtest := tests/server3/loadtest/test_search.py tests/server3/loadtest/test_patients.py
+UNIT_demo := tests/server3/demo
+UNITS := unit-data unit-api unit-ui unit-loadtest unit-demo
+
+.PHONY: $(UNITS)
+unit: ## Run the pure tests of every part (under a minute)
+	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(UNITS)
+
+$(UNITS): unit-%: .venvs/%.dev
+	@echo "unit: $*"; .venvs/$*/bin/pytest -q $(UNIT_$*)
+
+# Several at a time, since each spends much of its time waiting; each with its output in one piece, the longest
+# first. One after the other: `make test JOBS=1`.
 JOBS ?= 3
-SUITES := test-server1 test-system test-images test-hosts test-api test-ui test-loadtest test-notebooks test-retrain test-demo \
-	test-backup test-manifests
+SUITES := test-data test-system test-images test-hosts test-api test-ui test-loadtest test-notebooks test-retrain \
+	test-demo test-backup test-manifests
 
 .PHONY: $(SUITES)
-test: $(DEV) ## All tests, with the real servers they need
+test: $(DEV) ## Run all tests, with the real servers they need
 	@.ci/system-parts
 	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
 
-test-server1: .venvs/data.dev
+test-data: .venvs/data.dev .venvs/tracking.runtime
 	@echo "test: server1-data"; .venvs/data/bin/pytest tests/repository tests/server1 --ignore=tests/server1/notebooks
 
-test-api: .venvs/api.dev
+test-api: .venvs/api.dev .venvs/data.runtime .venvs/tracking.runtime .venvs/retrain.runtime
 	@echo "test: the API and observability"; .venvs/api/bin/pytest tests/server3/api tests/server3/observability
 
 test-loadtest: .venvs/loadtest.dev .venvs/api.runtime .venvs/data.runtime .venvs/tracking.runtime
 	@echo "test: the load tests"; .venvs/loadtest/bin/pytest tests/server3/loadtest
 
-test-ui: .venvs/ui.dev
+test-ui: .venvs/ui.dev .venvs/api.runtime .venvs/data.runtime .venvs/tracking.runtime
 	@echo "test: the pages"; .venvs/ui/bin/pytest tests/server3/ui
 
 test-retrain: .venvs/retrain.dev .venvs/data.runtime
 	@echo "test: the retraining webhook"; .venvs/retrain/bin/pytest tests/server3/retrain
 
-test-notebooks: .venvs/notebooks.dev
-	@echo "test: the notebooks"; .venvs/notebooks/bin/pytest tests/server1/notebooks
-
-test-images: .venvs/data.dev
-	@echo "test: the images"; .venvs/data/bin/pytest tests/images
-
 test-demo: .venvs/demo.dev
 	@echo "test: the demo"; .venvs/demo/bin/pytest tests/server3/demo
+
+test-notebooks: .venvs/notebooks.dev .venvs/tracking.runtime
+	@echo "test: the notebooks"; .venvs/notebooks/bin/pytest tests/server1/notebooks
 
 test-backup: .venvs/backup.dev
 	@echo "test: backups"; .venvs/backup/bin/pytest tests/backup
 
 test-manifests: .venvs/control.dev
 	@echo "test: manifests"; .venvs/control/bin/pytest tests/manifests
+
+test-images: .venvs/data.dev
+	@echo "test: the images"; .venvs/data/bin/pytest tests/images
 
 test-system: .venvs/data.dev $(DEMO)
 	@echo "test: the whole system"; .venvs/data/bin/pytest tests/system
@@ -143,7 +176,7 @@ test-hosts: .venvs/control.dev
 
 BENCH := .cache/bench
 
-bench: $(DEV) ## Measures loading, preprocessing and serving; writes docs/performance.md
+bench: $(DEV) ## Measure loading, preprocessing and serving; write docs/performance.md
 	@.ci/system-parts
 	@mkdir -p $(BENCH)
 	@echo "bench: load"; .venvs/data/bin/python server1-data/bench/load.py --out $(BENCH)/load.md
@@ -184,7 +217,7 @@ $(foreach env,$(ENVS),$(eval $(call environment,$(env))))
 	@$(UV) pip sync --quiet --require-hashes --python .venvs/tools/bin/python $<
 	@touch $@
 
-lock: | $(UV) ## Refreshes the hashed locks of every environment
+lock: | $(UV) ## Refresh the hashed locks of every environment
 	@$(COMPILE) .ci/uv.in -o .ci/uv.txt
 	@$(COMPILE) .ci/tools.in -o .ci/tools.txt
 	@$(foreach env,$(ENVS),echo "lock: $(DIR_$(env))"; \
@@ -196,6 +229,6 @@ lock: | $(UV) ## Refreshes the hashed locks of every environment
 	@$(foreach part,mysql kubernetes,echo "lock: Airflow, $(part)"; $(COMPILE) server1-data/requirements-airflow-$(part).in \
 	  -o server1-data/requirements-airflow-$(part).txt;)
 
-clean: ## Removes environments, caches and the demo's state (never data/)
+clean: ## Remove environments, caches and the demo's state (never data/)
 	rm -rf .venvs .demo .cache .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
