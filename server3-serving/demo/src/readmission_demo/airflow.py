@@ -34,6 +34,10 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__SECRET_KEY": _kept_secret(home / "secret_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(home / "jwt_secret"),
+        # On a busy machine the API server may need longer than five seconds to let a task start.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # Reading the three files again takes seconds, and nobody edits them during the demo.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "OMP_NUM_THREADS": "1",
     }

@@ -1,38 +1,52 @@
 """What the DAGs do while the demo waits for them."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from readmission_demo.airflow import DAGS, Pipeline
+from readmission_demo.errors import DemoError
 
 _ENDED: Final = frozenset({"success", "failed"})
 """States of a run that has ended."""
 _SHOWN: Final = frozenset({"success", "skipped", "failed", "up_for_retry"})
 """States of a task that get a line."""
-_QUIET_LOOKS: Final = 10
+_QUIET_LOOKS: Final = 15
 """Between two DAGs no run is active for a moment, so a few quiet looks do not mean the end."""
 
 
 class Progress:
-    """The runs of the DAGs that had not ended when this object was made; `say` prints one line."""
+    """The runs of the DAGs that had not ended when this object was made.
 
-    def __init__(self, pipeline: Pipeline, say: Callable[[str], None]) -> None:
+    `say` prints one line; `logs` is Airflow's folder of logs.
+    """
+
+    def __init__(self, pipeline: Pipeline, say: Callable[[str], None], logs: Path) -> None:
+        self.logs = logs
         self._pipeline = pipeline
         self._say = say
-        self._ended = {_key(run) for run in pipeline.runs() if run["state"] in _ENDED}
+        earlier = pipeline.runs()
+        self._ended = {_key(run) for run in earlier if run["state"] in _ENDED}
+        self.continued = bool(earlier)
+        """Whether the DAGs have run before."""
         self._states: dict[tuple[str, str, str], str] = {}
         self._quiet = 0
         self._last = ""
-        self.failed = ""
-        """The DAG whose run failed, if any."""
 
     @property
     def idle(self) -> bool:
         """Whether nothing is running and nothing will follow by itself."""
         return self._quiet >= (1 if self._last == DAGS[-1] else _QUIET_LOOKS)
 
+    def expect(self) -> None:
+        """Expect another run: be idle only after some quiet looks."""
+        self._quiet, self._last = 0, ""
+
     def look(self) -> list[str]:
-        """Print each task that has ended since the last look; return what is running, the oldest first."""
+        """Print each task that has ended since the last look; return what is running, the oldest first.
+
+        Raise `DemoError` if a run failed.
+        """
         running = []
         for run in reversed(self._pipeline.runs()):
             if _key(run) in self._ended:
@@ -51,7 +65,7 @@ class Progress:
             else:
                 running.append(run["dag_id"])
             if run["state"] == "failed":
-                self.failed = run["dag_id"]
+                raise DemoError(f"{run['dag_id']} failed: see {self.logs}")
         self._quiet = 0 if running else self._quiet + 1
         return running
 
