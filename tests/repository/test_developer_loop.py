@@ -1,5 +1,6 @@
 """What `make help` promises holds: every target exists, and every test and package is part of one."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -18,6 +19,10 @@ def make(*arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 HELP = make("help")
@@ -76,6 +81,20 @@ def test_a_check_of_one_part_uses_one_environment(target):
     assert set(re.findall(r"\.venvs/([a-z]+)/bin/(?:mypy|ruff|yamllint|detect-secrets)", commands)) == {
         target.removeprefix("check-")
     }
+
+
+def floors(makefile: str) -> dict[str, int]:
+    return {name: int(value) for name, value in re.findall(r"^FLOOR_(\w+) := (\d+)$", makefile, re.MULTILINE)}
+
+
+def test_the_floor_of_coverage_has_only_risen():
+    """Compare every commit that this clone has with the one before."""
+    now = floors((ROOT / "Makefile").read_text())
+    assert {f"test-{name}" for name in now} <= PARTS
+    history = git("log", "--format=%H", "-G^FLOOR_", "--", "Makefile").split()
+    earlier = [floors(git("show", f"{commit}:Makefile")) for commit in history]
+    for after, before in itertools.pairwise([now, *earlier]):
+        assert {name: floor for name, floor in before.items() if after.get(name, 0) < floor} == {}
 
 
 def test_git_hooks_call_make():
