@@ -21,10 +21,10 @@ from typing import TypedDict
 
 import pandas as pd
 import pandera.pandas as pandera
-import sqlalchemy as sa
 from pydantic import SecretStr
 from sklearn.feature_selection import SelectKBest
 
+from readmission_data import databases
 from readmission_data.clean import tasks
 from readmission_data.encounters.columns import COLUMNS
 from readmission_data.raw.load import load_all
@@ -56,25 +56,25 @@ def with_package(raw_url: str, clean_url: str, folder: str) -> float:
 
 
 def with_plain_pandas(raw_url: str, clean_url: str, _folder: str) -> float:
-    raw, clean = sa.create_engine(raw_url), sa.create_engine(clean_url)
-    began = time.perf_counter()
-    matrices, labels, ids = {}, {}, {}
-    for split in ("train", "validation", "test"):
-        frame = pd.read_sql(f"SELECT * FROM {split}_data", raw)
-        frame = frame[~frame["discharge_disposition_id"].isin(DEATH_OR_HOSPICE)]
-        labels[split] = (frame["readmitted"] == "<30").astype(int)
-        ids[split] = frame["encounter_id"]
-        fields = frame.drop(columns=["encounter_id", "patient_nbr", "weight", "readmitted", "batch"])
-        matrices[split] = pd.get_dummies(fields)
-        if split != "train":
-            matrices[split] = matrices[split].reindex(columns=matrices["train"].columns, fill_value=0)
-    selector = SelectKBest(k=50).set_output(transform="pandas").fit(matrices["train"], labels["train"])
-    for split, matrix in matrices.items():
-        chosen = selector.transform(matrix)
-        chosen.insert(0, "encounter_id", ids[split])
-        chosen.insert(1, "readmitted_30d", labels[split])
-        chosen.to_sql(f"plain_{split}_processed", clean, if_exists="replace", index=False)
-    return time.perf_counter() - began
+    with databases.engine(SecretStr(raw_url)) as raw, databases.engine(SecretStr(clean_url)) as clean:
+        began = time.perf_counter()
+        matrices, labels, ids = {}, {}, {}
+        for split in ("train", "validation", "test"):
+            frame = pd.read_sql(f"SELECT * FROM {split}_data", raw)
+            frame = frame[~frame["discharge_disposition_id"].isin(DEATH_OR_HOSPICE)]
+            labels[split] = (frame["readmitted"] == "<30").astype(int)
+            ids[split] = frame["encounter_id"]
+            fields = frame.drop(columns=["encounter_id", "patient_nbr", "weight", "readmitted", "batch"])
+            matrices[split] = pd.get_dummies(fields)
+            if split != "train":
+                matrices[split] = matrices[split].reindex(columns=matrices["train"].columns, fill_value=0)
+        selector = SelectKBest(k=50).set_output(transform="pandas").fit(matrices["train"], labels["train"])
+        for split, matrix in matrices.items():
+            chosen = selector.transform(matrix)
+            chosen.insert(0, "encounter_id", ids[split])
+            chosen.insert(1, "readmitted_30d", labels[split])
+            chosen.to_sql(f"plain_{split}_processed", clean, if_exists="replace", index=False)
+        return time.perf_counter() - began
 
 
 WAYS = {"package": with_package, "pandas": with_plain_pandas}
@@ -98,7 +98,7 @@ def load(raw_url: str, folder: Path) -> int:
 def multiply(raw_url: str, copies: int) -> None:
     """Make every row of RawData come `copies` times, as other encounters of other patients."""
     names = ["batch", *(column.name for column in COLUMNS)]
-    with sa.create_engine(raw_url).begin() as connection:
+    with databases.engine(SecretStr(raw_url)) as engine, engine.begin() as connection:
         for split in ("train", "validation", "test"):
             for copy in range(1, copies):
                 moved = {name: f"{name} + {copy * ID_STEP}" for name in ("encounter_id", "patient_nbr")}

@@ -35,10 +35,8 @@ from readmission_data.settings import NotebookSettings
 
 plt.style.use("readmission.mplstyle")
 settings = NotebookSettings()
-raw = databases.create_engine(settings.raw_url)
-clean = databases.create_engine(settings.clean_url)
-print("RawData  ", raw.url.render_as_string(hide_password=True))
-print("CleanData", clean.url.render_as_string(hide_password=True))
+print("RawData  ", databases.shown(settings.raw_url))
+print("CleanData", databases.shown(settings.clean_url))
 
 # %% [markdown]
 # ## Begin anew, if you want to
@@ -71,7 +69,7 @@ loads.style.hide(axis="index").format(thousands=",", precision=0, na_rep="nothin
 # tables have to hold what the ledger says.
 
 # %%
-with raw.connect() as connection:
+with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
     batches = pd.DataFrame(ledger.batches(connection)).set_index("batch")
     splits = {split: read_split(connection, split) for split in Split}
     refused = pd.DataFrame(

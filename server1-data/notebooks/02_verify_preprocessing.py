@@ -38,9 +38,9 @@ plt.style.use("readmission.mplstyle")
 settings = NotebookSettings()
 
 # %%
-with databases.create_engine(settings.raw_url).connect() as connection:
+with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
     batches = ledger.batches(connection)
-with databases.create_engine(settings.clean_url).connect() as connection:
+with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
     made_of = read_lineage(connection)
 
 wanted = tuple(batch.batch for batch in batches)
@@ -51,9 +51,9 @@ else:
     print(f"CleanData holds the {len(wanted)} batches of RawData")
 
 # %%
-with databases.create_engine(settings.raw_url).connect() as connection:
+with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
     encounters = {split: read_split(connection, split) for split in Split}
-with databases.create_engine(settings.clean_url).connect() as connection:
+with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
     processed = read_processed(connection)
 tables = {Split.TRAIN: processed.train, Split.VALIDATION: processed.validation, Split.TEST: processed.test}
 names = list(processed.feature_info["name"])

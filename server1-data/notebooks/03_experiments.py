@@ -235,7 +235,7 @@ with mlflow.start_run(run_name=prefix + "models", tags=tags):
 # the line flattens, more of the same data brings little, and other fields would be needed.
 
 # %%
-with databases.create_engine(settings.raw_url).connect() as connection:
+with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
     encounters = {split: read_split(connection, split) for split in (Split.TRAIN, Split.VALIDATION)}
     came_with = bulk.read(connection, ENCOUNTERS[Split.TRAIN], [KEY, "batch"]).to_pandas()
 members = {split: frame[cohort.keep(frame)] for split, frame in encounters.items()}

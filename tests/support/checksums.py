@@ -11,21 +11,15 @@ from readmission_data.settings import DataSettings
 
 def of_raw(settings: DataSettings) -> dict[str, str]:
     """The checksums of RawData, as it is now."""
-    engine = databases.create_engine(settings.raw_url)
-    with engine.connect() as connection:
-        found = _of(connection, {table.name: table for table in raw_tables.METADATA.sorted_tables})
-    engine.dispose()
-    return found
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
+        return _of(connection, {table.name: table for table in raw_tables.METADATA.sorted_tables})
 
 
 def of_clean(settings: DataSettings) -> dict[str, str]:
     """The checksums of CleanData, as it is now."""
-    engine = databases.create_engine(settings.clean_url)
-    with engine.connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         info = bulk.read(connection, clean_tables.define(())[clean_tables.FEATURE_INFO]).to_pandas()
-        found = _of(connection, clean_tables.define(clean_tables.read_features(info)))
-    engine.dispose()
-    return found
+        return _of(connection, clean_tables.define(clean_tables.read_features(info)))
 
 
 def _of(connection: sa.Connection, tables: dict[str, sa.Table]) -> dict[str, str]:

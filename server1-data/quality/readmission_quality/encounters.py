@@ -50,10 +50,8 @@ def read(settings: DataSettings, *, patients: int | None = None) -> Encounters:
         raw_url = SecretStr(f"sqlite:///{Path(folder) / 'raw.db'}")
         for _ in load.load_all(settings.model_copy(update={"source": "file", "raw_url": raw_url})):
             pass
-        engine = databases.create_engine(raw_url)
-        with engine.connect() as connection:
+        with databases.engine(raw_url) as engine, engine.connect() as connection:
             parts = [tables.read_split(connection, split).assign(**{_SPLIT: str(split)}) for split in Split]
-        engine.dispose()
     whole = pd.concat(parts, ignore_index=True).sort_values("encounter_id", ignore_index=True)
     numbers = whole["patient_nbr"].to_numpy(np.int64)
     _, patient, count = np.unique(numbers, return_inverse=True, return_counts=True)

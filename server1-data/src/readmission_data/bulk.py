@@ -1,9 +1,8 @@
-"""Whole columns into a table, and whole tables out of it, by each database's quickest way."""
+"""Bulk writes and reads of whole tables, by the fastest way of each database."""
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,37 +11,23 @@ import pyarrow.csv
 import sqlalchemy as sa
 
 from readmission_data.ahead import one_ahead
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import BulkError
 
 ROWS_AT_ONCE: Final = 20_000
 """Rows that are held as text at a time."""
 
-# How LOAD DATA spells what would end a field or a line. The backslash comes first.
+# How LOAD DATA escapes what would end a field or a line. The backslash comes first.
 _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
 _NEEDS_ESCAPE: Final = r"[\\\t\n\r\x00]"
 _NULL: Final = "\\N"
 
 
-@dataclass(frozen=True, slots=True)
-class CsvLines:
-    """Rows as MySQL takes them (`spell_csv`). `constants` are columns of one value."""
-
-    text: bytes
-    rows: int
-    names: Sequence[str]
-    constants: Mapping[str, int]
-
-
-class BulkError(ReadmissionDataError):
-    """Rows that the database did not take as they are; the transaction must be rolled back."""
-
-
 def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> None:
     """Insert rows inside the caller's transaction, all or none.
 
-    `columns` holds columns of the table by name, nulls as nulls; its other columns get their defaults.
-    On MySQL the rows go in by LOAD DATA LOCAL, which by itself only warns about a value that does not fit
-    or a key that is there already. Here both raise `BulkError`, and then the caller has to roll back.
+    `columns` are columns of the table by name; the table's other columns get their defaults. On MySQL rows
+    are written by LOAD DATA LOCAL, which only warns about a value that does not fit or a duplicate key. Here
+    both raise `BulkError`, and the caller has to roll back.
     """
     unknown = set(columns.column_names) - set(table.columns.keys())
     if unknown:
@@ -52,49 +37,19 @@ def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> Non
     if connection.dialect.name == "mysql":
         quote = connection.dialect.identifier_preparer
         names = ", ".join(quote.quote(name) for name in columns.column_names)
-        spelled = ((_as_text(batch), len(batch)) for batch in columns.to_batches(ROWS_AT_ONCE))
-        # Rows are spelled while the server takes those before them.
-        for text, rows in one_ahead(spelled):
-            _load_data(connection, table, text, rows, f"({names})")
+        rendered = ((_as_text(batch), len(batch)) for batch in columns.to_batches(ROWS_AT_ONCE))
+        # The next rows are rendered while the server writes these.
+        for text, rows in one_ahead(rendered):
+            _load_data(connection, table, names, text, rows)
     else:
         _insert_many(connection, table, columns)
-
-
-def insert_csv(connection: sa.Connection, table: sa.Table, lines: CsvLines) -> None:
-    """Insert rows that are spelled already, on MySQL alone: quicker than to spell each value.
-
-    As with `insert`, a value that does not fit or a key that is there raises `BulkError`.
-    """
-    quote = connection.dialect.identifier_preparer
-    names = ", ".join(quote.quote(name) for name in lines.names)
-    values = ", ".join(f"{quote.quote(name)} = {value:d}" for name, value in lines.constants.items())
-    how = f"FIELDS TERMINATED BY ',' ({names}) SET {values}"
-    _load_data(connection, table, lines.text, lines.rows, how)
-
-
-def spell_csv(texts: Any, null: bytes) -> bytes:  # noqa: ANN401 - pyarrow has no types
-    """Spell an arrow array of CSV lines with their ends, without quotes and backslashes, for `CsvLines`.
-
-    `null` is one sign for a field without a value; no other field holds it.
-    """
-    text = bytes(content(texts)).replace(null, _NULL.encode())
-    # A line that is cut off before its line feed may end with the return alone.
-    return text.replace(b"\r\n", b"\n").removesuffix(b"\r") if b"\r" in text else text
-
-
-def content(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Give the values of an arrow array of texts behind each other, as a buffer over its own bytes."""
-    _, bounds, values = texts.buffers()
-    offsets = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, bounds], offset=texts.offset)
-    start = offsets[0].as_py()
-    return values.slice(start, offsets[len(texts)].as_py() - start)
 
 
 def read(connection: sa.Connection, table: sa.Table, names: Sequence[str] | None = None) -> pa.Table:
     """Read a table's integers (int64), floats (float64) and texts (string), in the order of its key.
 
-    `names` picks columns. On MySQL each row comes as one line of text, which is several times quicker than
-    a value at a time; a text that holds a tab or a line break makes it raise `BulkError`.
+    `names` picks columns. On MySQL each row comes as one line of text, which is several times faster than
+    one value at a time; raise `BulkError` if a text contains a tab or a line break.
     """
     columns = [table.columns[name] for name in names or table.columns.keys()]
     schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
@@ -149,7 +104,7 @@ def _insert_many(connection: sa.Connection, table: sa.Table, columns: pa.Table) 
             raise BulkError(f"{table.name} refused rows: {error.orig}") from error
 
 
-def _load_data(connection: sa.Connection, table: sa.Table, text: Any, rows: int, how: str) -> None:  # noqa: ANN401 - a buffer
+def _load_data(connection: sa.Connection, table: sa.Table, names: str, text: Any, rows: int) -> None:  # noqa: ANN401 - a buffer
     # The file has no name: nothing stays behind when this process is killed.
     with tempfile.TemporaryFile() as file:
         file.write(text)
@@ -158,13 +113,13 @@ def _load_data(connection: sa.Connection, table: sa.Table, text: Any, rows: int,
         statement = (
             f"LOAD DATA LOCAL INFILE '/dev/fd/{file.fileno()}' "
             f"INTO TABLE {connection.dialect.identifier_preparer.format_table(table)} "
-            f"CHARACTER SET utf8mb4 {how}"
+            f"CHARACTER SET utf8mb4 ({names})"
         )
         result = connection.exec_driver_sql(statement)
-    # The answer tells how many warnings there are; only what they say has to be asked for.
+    # The answer has the number of warnings; only their text takes another query.
     if result.context.cursor.warning_count:
         warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").one()
-        # The message repeats the value; the column's name and the row are enough.
+        # The message repeats the value; the column and the row are enough.
         place = re.search(r"column '(\w+)' at row (\d+)|for key '([\w.]+)'", str(warning.Message))
         where = f" ({place.group()})" if place else ""
         raise BulkError(f"{table.name} refused rows: MySQL's warning {warning.Code}{where}")
@@ -173,15 +128,23 @@ def _load_data(connection: sa.Connection, table: sa.Table, text: Any, rows: int,
 
 
 def _as_text(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Spell rows as LOAD DATA reads them by default: tabs, line feeds, backslashes; gives a buffer."""
+    """Return a buffer with rows as LOAD DATA reads them by default: tabs, line feeds, backslashes."""
     fields = [_escaped(column) for column in batch.columns]
     rows = pc.binary_join_element_wise(*fields, "\t", null_handling="replace", null_replacement=_NULL)
-    return content(pc.binary_join_element_wise(rows, "", "\n"))
+    return _content(pc.binary_join_element_wise(rows, "", "\n"))
+
+
+def _content(texts: Any) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """Return the values of an arrow array of texts one after the other, as a buffer over its own bytes."""
+    _, bounds, values = texts.buffers()
+    offsets = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, bounds], offset=texts.offset)
+    start = offsets[0].as_py()
+    return values.slice(start, offsets[len(texts)].as_py() - start)
 
 
 def _escaped(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
-        # A value that comes a thousand times is escaped once.
+        # A value that occurs a thousand times is escaped once.
         return column.from_arrays(column.indices, _escaped(column.dictionary)).dictionary_decode()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
@@ -191,8 +154,8 @@ def _escaped(column: pa.Array) -> pa.Array:
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     column = column.cast(pa.string())
     if text and pc.any(pc.match_substring_regex(column, _NEEDS_ESCAPE)).as_py():
-        for plain, spelled in _ESCAPES:
-            column = pc.replace_substring(column, plain, spelled)
+        for plain, escaped in _ESCAPES:
+            column = pc.replace_substring(column, plain, escaped)
     return column
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import DatabaseError
 
 LOCK_SECONDS: Final = 300
 """How long a writer waits for the one before it."""
@@ -18,16 +18,28 @@ _BEGIN: Final = "sqlite_begin"
 _IMMEDIATE: Final = {_BEGIN: "BEGIN IMMEDIATE"}
 
 
-class DatabaseError(ReadmissionDataError):
-    """A database that cannot be reached, or that another writer holds."""
+@contextmanager
+def engine(url: SecretStr) -> Iterator[sa.Engine]:
+    """Open the engine of a database and close its connections at the end.
 
-
-def create_engine(url: SecretStr) -> sa.Engine:
-    """Give the engine of a database, without connecting to it.
-
-    `url` is `sqlite:///PATH` (folders that are missing are made) or `mysql+pymysql://…`. Raises
-    `DatabaseError` for anything else.
+    `url` is `sqlite:///PATH` (missing folders are created) or `mysql+pymysql://…`. Raise `DatabaseError` for
+    any other URL, and for every error of the database that the block does not handle itself.
     """
+    opened = _create(url)
+    try:
+        yield opened
+    except DBAPIError as error:
+        raise DatabaseError(f"{shown(url)}: {_reason(error)}") from error
+    finally:
+        opened.dispose()
+
+
+def shown(url: SecretStr) -> str:
+    """Return a database's URL as it may be shown, without its password."""
+    return sa.make_url(url.get_secret_value()).render_as_string(hide_password=True)
+
+
+def _create(url: SecretStr) -> sa.Engine:
     try:
         parsed = sa.make_url(url.get_secret_value())
     except ArgumentError:
@@ -44,34 +56,26 @@ def exclusive(engine: sa.Engine, section: str) -> Iterator[sa.Connection]:
     """Open a connection that no other writer of the same section has at the same time.
 
     The caller begins and commits transactions on it. On MySQL a named lock of this database and section is
-    held until the connection goes, however it goes; on SQLite each transaction locks the file when it
-    begins. Raises `DatabaseError` when the other writer takes too long, or the database is out of reach or
-    fails under way.
+    held until the connection closes, for whatever reason; on SQLite each transaction locks the file when it
+    begins. Raise `DatabaseError` if the other writer takes too long.
     """
-    where = engine.url.render_as_string(hide_password=True)
-    try:
-        connection = engine.connect()
-    except DBAPIError as error:
-        raise DatabaseError(f"cannot reach {where}: {error.orig}") from error
-    try:
-        with connection:
-            if engine.dialect.name == "sqlite":
-                yield connection.execution_options(**_IMMEDIATE)
-            else:
-                with _named_lock(connection, section, where):
-                    yield connection
-    except DBAPIError as error:
-        raise DatabaseError(f"{where} failed: {_told(error)}") from error
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            yield connection.execution_options(**_IMMEDIATE)
+        else:
+            with _named_lock(connection, section):
+                yield connection
 
 
 @contextmanager
-def _named_lock(connection: sa.Connection, section: str, where: str) -> Iterator[None]:
+def _named_lock(connection: sa.Connection, section: str) -> Iterator[None]:
     # The lock's name is the server's, not the database's; MySQL takes at most 64 characters.
     name = f"{section}@{connection.engine.url.database}"[:64]
     query = sa.text("SELECT GET_LOCK(:name, :seconds)")
     with connection.begin():
         if connection.execute(query, {"name": name, "seconds": LOCK_SECONDS}).scalar() != 1:
-            raise DatabaseError(f"another writer holds {section} of {where} for {LOCK_SECONDS} s now")
+            where = connection.engine.url.render_as_string(hide_password=True)
+            raise DatabaseError(f"{where}: another writer has held {section} for {LOCK_SECONDS} s")
     try:
         yield
     finally:
@@ -82,8 +86,8 @@ def _named_lock(connection: sa.Connection, section: str, where: str) -> Iterator
                 connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
-def _told(error: DBAPIError) -> str:
-    """Say what the driver said, without the values of rows that its words on data may repeat."""
+def _reason(error: DBAPIError) -> str:
+    """Return the driver's message; of errors about data, which may repeat values, only type and code."""
     words = " ".join(str(error.orig).split())
     if isinstance(error, DataError | IntegrityError):
         return f"{type(error).__name__}, code {error.orig.args[0] if error.orig else '?'}"
@@ -107,20 +111,20 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"the folder {folder} cannot be made: {error.strerror}") from error
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True)
+            raise DatabaseError(f"cannot create the folder {folder}: {error.strerror}") from error
+    created = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True)
 
-    @sa.event.listens_for(engine, "connect")
+    @sa.event.listens_for(created, "connect")
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
         # Python's driver begins transactions late and never around DDL. Here SQLAlchemy begins them (below),
-        # so that a dropped and made table comes back with a rollback.
+        # so that a rollback also undoes DDL.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
 
-    @sa.event.listens_for(engine, "begin")
+    @sa.event.listens_for(created, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
-    return engine
+    return created

@@ -1,4 +1,4 @@
-"""Empties RawData and CleanData, for whoever wants to begin anew."""
+"""Empties RawData and CleanData for a fresh start."""
 
 import sqlalchemy as sa
 
@@ -12,13 +12,16 @@ from readmission_data.settings import DataSettings
 def empty(settings: DataSettings) -> dict[str, int]:
     """Remove every row of RawData and the processed tables; returns how many rows RawData had, by table.
 
-    CleanData goes first: killed in between, no processed table outlives the encounters it was made of. Each
-    database is emptied wholly or not at all, and not while somebody writes to it.
+    CleanData goes first: if the process is killed in between, no processed table outlives its encounters.
+    Each database is emptied completely or not at all, and not while another process writes to it.
     """
-    clean = databases.create_engine(settings.clean_url)
-    with databases.exclusive(clean, saving.SECTION) as connection, connection.begin():
+    with (
+        databases.engine(settings.clean_url) as clean,
+        databases.exclusive(clean, saving.SECTION) as connection,
+        connection.begin(),
+    ):
         saving.drop(connection, clean_tables.NAMES)
-    with databases.exclusive(databases.create_engine(settings.raw_url), "raw") as connection:
+    with databases.engine(settings.raw_url) as raw, databases.exclusive(raw, "raw") as connection:
         with connection.begin():
             raw_tables.create(connection)
         with connection.begin():

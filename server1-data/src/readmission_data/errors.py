@@ -1,8 +1,76 @@
 """The errors of server 1.
 
-Each message is one line that a person can act on, and holds no patient's values.
+Each message is one line that a person can act on and contains no patient values.
 """
 
 
 class ReadmissionDataError(Exception):
-    """Something that the person who runs the system can mend."""
+    """An error the operator can fix."""
+
+
+class DatabaseError(ReadmissionDataError):
+    """A database is out of reach, fails, or is held by another writer."""
+
+
+class BulkError(ReadmissionDataError):
+    """The database did not take rows as they are; the transaction must be rolled back."""
+
+
+class TrackingError(ReadmissionDataError):
+    """The tracking server is away or refuses a request."""
+
+
+class DatasetError(ReadmissionDataError):
+    """The data set as a whole cannot be found, downloaded or read; single rows are judged at the load."""
+
+
+class SourceError(ReadmissionDataError):
+    """A source cannot be read as encounters."""
+
+
+class NothingLoadedError(ReadmissionDataError):
+    """A source has no valid row; all its rows are in `rejected_rows`."""
+
+
+class RawDataEmptyError(ReadmissionDataError):
+    """RawData has no batch yet."""
+
+
+class StagingError(ReadmissionDataError):
+    """A file that an earlier task should have left is missing."""
+
+
+class CheckError(ReadmissionDataError):
+    """A frame fails a check that the next task relies on."""
+
+
+class EncodingError(ReadmissionDataError):
+    """An encoding cannot be computed exactly, or does not apply to a frame."""
+
+
+class ProcessedError(ReadmissionDataError):
+    """CleanData has no processed tables."""
+
+
+class TrainingError(ReadmissionDataError):
+    """The data, settings or tracking server do not allow a training."""
+
+
+class RegistryError(ReadmissionDataError):
+    """A version cannot be registered, read or moved."""
+
+
+class ParityError(RegistryError):
+    """A graph does not compute what its estimator computes."""
+
+
+class ConversionError(RegistryError):
+    """An estimator has no ONNX counterpart."""
+
+
+class MonitoringError(ReadmissionDataError):
+    """The prediction log cannot be read, or is not complete."""
+
+
+class ReplayError(ReadmissionDataError):
+    """A replay cannot start or continue."""

@@ -24,12 +24,8 @@ def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
     A file can be read to its end, and so can the public data set and the sample, whoever hands them out. A
     feed of other data without news may have news tomorrow, or be broken.
     """
-    engine = databases.create_engine(settings.raw_url)
-    try:
-        with engine.connect() as connection:
-            batches = ledger.batches(connection)
-    finally:
-        engine.dispose()
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
+        batches = ledger.batches(connection)
     stats.gauge("readmission.raw.batches", len(batches))
     ends = settings.source == "file" or (bool(batches) and batches[-1].dataset_kind != "own")
     stats.gauge("readmission.raw.source_exhausted", int(exhausted and ends))
@@ -46,11 +42,7 @@ def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
 
 def report_processed(settings: DataSettings) -> None:
     """Send how many rows each processed table of CleanData holds."""
-    engine = databases.create_engine(settings.clean_url)
-    try:
-        with engine.connect() as connection:
-            for split, name in PROCESSED.items():
-                count = connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name)))
-                stats.gauge("readmission.processed.rows", int(count or 0), tags={"split": str(split)})
-    finally:
-        engine.dispose()
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
+        for split, name in PROCESSED.items():
+            count = connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name)))
+            stats.gauge("readmission.processed.rows", int(count or 0), tags={"split": str(split)})

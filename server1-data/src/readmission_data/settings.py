@@ -8,9 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class DataSettings(BaseSettings):
-    """What a loader, a DAG task or a command of server 1 can be told.
+    """The settings of a loader, a DAG task or a command of server 1.
 
     Each field is an environment variable with the prefix `READMISSION_`, for example `READMISSION_RAW_URL`.
+    Databases and files default to the folder `state` in the working directory.
     """
 
     model_config = SettingsConfigDict(env_prefix="READMISSION_", env_ignore_empty=True, frozen=True)
@@ -22,22 +23,22 @@ class DataSettings(BaseSettings):
         description="SHA-256 that the CSV must have, whatever its origin",
     )
     allow_synthetic: bool = Field(
-        default=False, description="Fall back to a generated sample where no data set is to be had"
+        default=False, description="Fall back to a generated sample if no data set is found"
     )
-    cache_dir: Path = Field(default=Path(".cache"), description="Folder for what is downloaded or generated")
+    cache_dir: Path = Field(default=Path(".cache"), description="Folder for downloaded and generated files")
 
     source: Literal["file", "feed"] = Field(default="file", description="Where batches come from")
-    feed_url: str | None = Field(default=None, description="Address of the HTTP feed, where source is `feed`")
-    feed_token: SecretStr | None = Field(default=None, description="Token that the feed asks for")
+    feed_url: str | None = Field(default=None, description="Address of the HTTP feed, if source is `feed`")
+    feed_token: SecretStr | None = Field(default=None, description="Bearer token of the feed")
 
     raw_url: SecretStr = Field(
-        default=SecretStr("sqlite:///.demo/raw.db"), description="SQLAlchemy URL of RawData"
+        default=SecretStr("sqlite:///state/raw.db"), description="SQLAlchemy URL of RawData"
     )
     clean_url: SecretStr = Field(
-        default=SecretStr("sqlite:///.demo/clean.db"), description="SQLAlchemy URL of CleanData"
+        default=SecretStr("sqlite:///state/clean.db"), description="SQLAlchemy URL of CleanData"
     )
     staging_dir: Path = Field(
-        default=Path(".demo/staging"), description="Folder that the tasks of one DAG run share"
+        default=Path("state/staging"), description="Folder that the tasks of one DAG run share"
     )
 
     batch_size: int = Field(default=15_000, gt=0, description="Train rows that one load brings")
@@ -59,13 +60,13 @@ class DataSettings(BaseSettings):
     bootstrap_samples: int = Field(default=1_000, ge=100, description="Resamples behind an interval")
     seed: int = Field(default=20140101, description="Seed of everything drawn at random")
 
-    tracking_uri: str = Field(default="sqlite:///.demo/mlflow.db", description="MLflow tracking server")
+    tracking_uri: str = Field(default="sqlite:///state/mlflow.db", description="MLflow tracking server")
     quality_report: Path | None = Field(
         default=None,
         description="Figures of the cross-validation script for your own data, for the model card",
     )
     git_commit: str | None = Field(
-        default=None, description="Commit of this code, where no checkout is at hand to ask"
+        default=None, description="Commit of this code, for processes outside a checkout"
     )
 
     prediction_log_url: SecretStr | None = Field(
@@ -74,7 +75,7 @@ class DataSettings(BaseSettings):
 
 
 class NotebookSettings(DataSettings):
-    """What the notebooks can be told beside."""
+    """The settings that only notebooks have."""
 
     empty_databases: bool = Field(
         default=False, description="Empty RawData and CleanData before `01_load_raw_data` loads anything"

@@ -8,17 +8,13 @@ from mlflow.exceptions import MlflowException
 
 from readmission_data import databases
 from readmission_data.clean import tables as clean_tables
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import TrackingError
 from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.raw import ledger
 from readmission_data.raw import tables as raw_tables
 from readmission_data.settings import DataSettings
 
 _REPORTED = ("roc_auc", "average_precision")
-
-
-class TrackingError(ReadmissionDataError):
-    """The tracking server is away or refuses."""
 
 
 def status(settings: DataSettings) -> dict[str, Any]:
@@ -36,8 +32,7 @@ def status(settings: DataSettings) -> dict[str, Any]:
 
 
 def _raw(settings: DataSettings) -> dict[str, Any]:
-    engine = databases.create_engine(settings.raw_url)
-    with engine.connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         batches = ledger.batches(connection)
         if not batches:
             rows = {str(split): 0 for split in raw_tables.ENCOUNTERS}
@@ -67,7 +62,7 @@ def _raw(settings: DataSettings) -> dict[str, Any]:
 
 
 def _clean(settings: DataSettings) -> dict[str, Any]:
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         lineage = clean_tables.read_lineage(connection)
         if lineage is None:
             return {"batches": [], "features": 0}

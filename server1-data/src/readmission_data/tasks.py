@@ -15,14 +15,14 @@ from readmission_data import databases, pipeline_metrics
 from readmission_data.clean import tables as clean_tables
 from readmission_data.clean import tasks as clean_tasks
 from readmission_data.clean.tasks import Stage
+from readmission_data.errors import NothingLoadedError
 from readmission_data.raw import ledger, load
-from readmission_data.raw.errors import NothingLoadedError
 from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
 from readmission_data.training.result import TrainingResult
 from readmission_data.training.run import train
 
-_LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
@@ -41,30 +41,25 @@ def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
     pipeline_metrics.report_raw(settings, exhausted=results[-1].exhausted)
     loaded = [result for result in results if result.batch is not None]
     if not loaded:
-        behind = _clean_is_behind(settings)
+        batches, processed = _progress(settings)
+        if batches and not any(batch.loaded_rows for batch in batches):
+            raise AirflowFailException("RawData has no valid row; all rows are in rejected_rows")
+        behind = bool(batches) and processed != [batch.batch for batch in batches]
         if not (again and behind):
             raise AirflowSkipException("the source has nothing new")
-        _LOG.warning("the source has nothing new, but CleanData lacks batches of RawData")
+        log.warning("the source has nothing new, but CleanData lacks batches of RawData")
     for result in loaded:
-        _LOG.info("%s", result)
+        log.info("%s", result)
     return {"batches": [result.batch for result in loaded]}
 
 
-def _clean_is_behind(settings: DataSettings) -> bool:
-    """Tell whether RawData has batches that CleanData was not made of."""
-    raw, clean = databases.create_engine(settings.raw_url), databases.create_engine(settings.clean_url)
-    try:
-        with raw.connect() as connection:
-            batches = ledger.batches(connection)
-        with clean.connect() as connection:
-            lineage = clean_tables.read_lineage(connection)
-    finally:
-        raw.dispose()
-        clean.dispose()
-    if batches and not any(batch.train_rows + batch.validation_rows + batch.test_rows for batch in batches):
-        raise AirflowFailException("RawData holds not one good row; all are in rejected_rows")
-    numbers = [batch.batch for batch in batches]
-    return bool(numbers) and numbers != (list(lineage.batches) if lineage else [])
+def _progress(settings: DataSettings) -> tuple[list[ledger.Batch], list[int]]:
+    """Return the ledger of RawData, and the batches that CleanData was built from."""
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
+        batches = ledger.batches(connection)
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
+        lineage = clean_tables.read_lineage(connection)
+    return batches, list(lineage.batches) if lineage else []
 
 
 def load_snapshot(run_id: str) -> dict[str, Any]:

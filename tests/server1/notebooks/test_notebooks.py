@@ -5,8 +5,7 @@ import sqlite3
 import pytest
 from mlflow import MlflowClient
 
-from readmission_data.clean.checks import CheckError
-from readmission_data.monitoring.errors import MonitoringError
+from readmission_data.errors import CheckError, MonitoringError
 from server1.notebooks.support.running import outputs, pictures, run_script, said
 
 FIRST = "encounter_id = (SELECT min(encounter_id) FROM test_data)"

@@ -11,13 +11,9 @@ from readmission_data.clean.cohort import EXCLUSIONS
 from readmission_data.clean.encoding import Feature, FeatureKind
 from readmission_data.clean.tables import LABEL
 from readmission_data.encounters.columns import BY_NAME, COLUMNS, ICD9_PATTERN, Column, Kind
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import CheckError
 
 _SMALLINT: Final = 2**15
-
-
-class CheckError(ReadmissionDataError):
-    """A frame that the next task must not get."""
 
 
 def _known(allowed: Sequence[str]) -> pa.Check:

@@ -16,9 +16,9 @@ import pandas as pd
 
 from readmission_data.clean.keys import Coded, Form, Key, Lookup, Part
 from readmission_data.encounters.columns import BY_NAME
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import EncodingError
 
-__all__ = ["STEP", "Encoding", "EncodingError", "Feature", "FeatureKind", "Form", "Key", "Part"]
+__all__ = ["STEP", "Encoding", "Feature", "FeatureKind", "Form", "Key", "Part"]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -59,10 +59,6 @@ class Feature:
     def source_column(self) -> str:
         """The fields as one text, joined with a plus."""
         return "+".join(self.sources)
-
-
-class EncodingError(ReadmissionDataError):
-    """An encoding that cannot be computed exactly, or a frame that it cannot be applied to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,16 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import StagingError
 
 KEPT_SECONDS: Final = 24 * 60 * 60
 """How long the files of a run stay for its tasks to be run again; they hold patients' data."""
 
 _READABLE: Final = 80
-
-
-class StagingError(ReadmissionDataError):
-    """A file that an earlier task should have left is not there."""
 
 
 def folder(root: Path, run_id: str) -> Path:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from readmission_data import bulk
 from readmission_data.clean.encoding import Encoding, Feature, FeatureKind
 from readmission_data.clean.lineage import Lineage
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import ProcessedError
 from readmission_data.raw.split import Split
 
 LABEL: Final = "readmitted_30d"
@@ -30,10 +30,6 @@ _MYSQL: Final[dict[str, Any]] = {
     "mysql_engine": "InnoDB",
 }
 _NAME_LENGTH: Final = 64
-
-
-class ProcessedError(ReadmissionDataError):
-    """The processed tables are not there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

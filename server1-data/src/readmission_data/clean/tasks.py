@@ -19,7 +19,7 @@ from readmission_data.clean import checks, cohort, fitting, saving, selection, s
 from readmission_data.clean.encoding import Encoding, Float32Array
 from readmission_data.clean.lineage import Lineage
 from readmission_data.encounters.columns import COLUMNS, Kind
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import RawDataEmptyError
 from readmission_data.raw import ledger
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import ENCOUNTERS
@@ -28,10 +28,6 @@ from readmission_data.settings import DataSettings
 _RAW: Final = "raw"
 _COHORT: Final = "cohort"
 _FEATURES: Final = "features"
-
-
-class NothingLoadedError(ReadmissionDataError):
-    """RawData holds no batch yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +62,19 @@ def preprocess(settings: DataSettings, run_id: str) -> Stage:
 def load(settings: DataSettings, run_id: str) -> Stage:
     """Take the batches of RawData as they are at this moment.
 
-    Raises NothingLoadedError where there are none.
+    Raises RawDataEmptyError where there are none.
     """
     staging.remove_old(settings.staging_dir)
     stage = Stage(run_id, str(staging.folder(settings.staging_dir, run_id)), 0, 0, 0)
     names = [column.name for column in COLUMNS]
     rows = {}
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         if connection.dialect.name == "mysql":
             # One snapshot for ledger and splits, whatever a loader commits meanwhile; SQLite has it anyway.
             connection.execution_options(isolation_level="REPEATABLE READ")
         batches = ledger.batches(connection)
         if not batches:
-            raise NothingLoadedError("RawData holds no batch yet: run `load` first")
+            raise RawDataEmptyError("RawData holds no batch yet: run `load` first")
         # A split is written while the next one comes.
         with ThreadPoolExecutor(max_workers=1) as writer:
             writing = []
@@ -170,5 +166,6 @@ def save(settings: DataSettings, stage: Stage) -> Stage:
     for name in (tables.FEATURE_INFO, tables.FEATURE_ENCODING):
         contents[name] = staging.read(stage.path(_FEATURES, name))
     contents[tables.LINEAGE] = staging.read(stage.path(_RAW, "lineage"))
-    saving.replace(databases.create_engine(settings.clean_url), contents)
+    with databases.engine(settings.clean_url) as engine:
+        saving.replace(engine, contents)
     return stage

@@ -1,7 +1,7 @@
 """Where the encounters come from: a file that is found, downloaded or generated, and always known."""
 
-from readmission_data.dataset.errors import DatasetError
 from readmission_data.dataset.file import DatasetFile, Kind
 from readmission_data.dataset.locate import find
+from readmission_data.errors import DatasetError
 
 __all__ = ["DatasetError", "DatasetFile", "Kind", "find"]

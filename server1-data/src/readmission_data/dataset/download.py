@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, NoReturn
 import httpx
 from tqdm import tqdm
 
-from readmission_data.dataset.errors import DatasetError
+from readmission_data.errors import DatasetError
 
 # A machine without a network must hear so at once; a server that answers may be slow.
 _TIMEOUT: Final = httpx.Timeout(15, connect=5)

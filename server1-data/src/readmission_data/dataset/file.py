@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Literal, cast
 
-from readmission_data.dataset.errors import DatasetError
+from readmission_data.errors import DatasetError
 
 Kind = Literal["uci", "own", "synthetic"]
 """The public data set, a hospital's own data, or the sample that this package generates."""

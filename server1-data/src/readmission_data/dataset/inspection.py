@@ -11,9 +11,9 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from readmission_data.dataset.errors import DatasetError
 from readmission_data.dataset.file import DatasetFile, Kind, open_csv, status
 from readmission_data.encounters.columns import CSV_HEADER
+from readmission_data.errors import DatasetError
 
 UCI_SHA256: Final = "0689e7ec031237dc63031b938805c48377748761a3b26acab621567afa24df97"
 """SHA-256 of `diabetic_data.csv`, 19,159,383 bytes, as UCI publishes it in data set 296."""

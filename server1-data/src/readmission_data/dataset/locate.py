@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from readmission_data.dataset import synthetic
 from readmission_data.dataset.download import fetch, redacted
-from readmission_data.dataset.errors import DatasetError
 from readmission_data.dataset.file import DatasetFile
 from readmission_data.dataset.inspection import UCI_SHA256, inspect
+from readmission_data.errors import DatasetError
 from readmission_data.settings import DataSettings
 
 UCI_URL: Final = (

@@ -17,13 +17,9 @@ from skl2onnx.common.data_types import DoubleTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
-from readmission_data.registry.errors import RegistryError
+from readmission_data.errors import ConversionError
 
 _PREFIX: Final = "estimator_"
-
-
-class ConversionError(RegistryError):
-    """An estimator that has no ONNX counterpart."""
 
 
 @cache

@@ -17,7 +17,7 @@ from readmission_data.clean import icd9
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.keys import CROSS, Form, Key, Part
 from readmission_data.encounters.columns import MISSING
-from readmission_data.registry.errors import RegistryError
+from readmission_data.errors import RegistryError
 
 Int64Array = npt.NDArray[np.int64]
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from readmission_data.errors import RegistryError
 from readmission_data.model_version.contract import (
     CARD_FILE,
     GOLDEN_FILE,
@@ -12,7 +13,6 @@ from readmission_data.model_version.contract import (
     MODEL_FILE,
     SCHEMA_FILE,
 )
-from readmission_data.registry.errors import RegistryError
 
 FILES: Final = (MODEL_FILE, SCHEMA_FILE, GOLDEN_FILE, CARD_FILE)
 

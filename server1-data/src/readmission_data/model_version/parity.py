@@ -9,8 +9,8 @@ import onnx
 import pandas as pd
 
 from readmission_data.clean.encoding import Encoding
+from readmission_data.errors import ParityError
 from readmission_data.model_version import scoring
-from readmission_data.registry.errors import ParityError
 
 TOLERANCE: Final = 1e-6
 """The largest difference of two probabilities that is still the same model."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from readmission_data.errors import RegistryError
 from readmission_data.model_version.contract import Interval
-from readmission_data.registry.errors import RegistryError
 
 PACKAGED: Final = Path(__file__).with_name("quality_reference.json")
 

@@ -14,10 +14,10 @@ from mlflow.exceptions import MlflowException
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.clean.encoding import Encoding
+from readmission_data.errors import RegistryError
 from readmission_data.model_version.contract import Interval
 from readmission_data.model_version.parity import Classifier
 from readmission_data.raw.tables import Split, read_split
-from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 from readmission_data.training.data import KEY, LABEL
 from readmission_data.training.lineage import Lineage
@@ -67,7 +67,7 @@ def encounters(connection: sa.Connection, split: Split) -> Encounters:
 
 def validation(settings: DataSettings) -> Encounters:
     """Read the cohort of today's validation split."""
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         return encounters(connection, Split.VALIDATION)
 
 
@@ -79,7 +79,7 @@ def read(settings: DataSettings, result: TrainingResult) -> Sources:
     """
     seen = {split: _processed(result, split) for split in Split}
     encoding = load_encoding(settings, result)
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         found = {split: _trained_on(encounters(connection, split), seen[split], result) for split in Split}
     _check_encoding(encoding, found[Split.VALIDATION], seen[Split.VALIDATION], result)
     return Sources(

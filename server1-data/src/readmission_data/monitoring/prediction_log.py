@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from readmission_data import databases
-from readmission_data.monitoring.errors import MonitoringError
+from readmission_data.errors import DatabaseError, MonitoringError
 from readmission_data.settings import NotebookSettings
 
 PREDICTIONS: Final = sa.table(
@@ -59,13 +58,12 @@ class PredictionLog:
 def read(settings: NotebookSettings, model: str) -> PredictionLog:
     """Read the latest `monitored_rows` predictions of a model.
 
-    Raises MonitoringError where no log is named, it cannot be read, or it has no prediction of the model.
+    Raise `MonitoringError` if no log is set, it cannot be read, or it has no prediction of the model.
     """
     if settings.prediction_log_url is None:
         raise MonitoringError(
             "READMISSION_PREDICTION_LOG_URL is not set: name the database of server 3's log"
         )
-    engine = databases.create_engine(settings.prediction_log_url)
     latest = (
         sa.select(PREDICTIONS)
         .where(PREDICTIONS.c.model == model)
@@ -73,17 +71,14 @@ def read(settings: NotebookSettings, model: str) -> PredictionLog:
         .limit(settings.monitored_rows)
     )
     try:
-        with engine.connect() as connection:
+        with databases.engine(settings.prediction_log_url) as engine, engine.connect() as connection:
             predictions = _frame(connection, latest).sort_values("id", ignore_index=True)
             outcomes = _frame(connection, sa.select(OUTCOMES))
-    except DBAPIError as error:
-        where = engine.url.render_as_string(hide_password=True)
+    except DatabaseError as error:
         raise MonitoringError(
-            f"the prediction log {where} cannot be read ({type(error).__name__}): is it server 3's, and has "
-            "it predicted anything yet?"
-        ) from None
-    finally:
-        engine.dispose()
+            f"the prediction log cannot be read ({error}); check that READMISSION_PREDICTION_LOG_URL names "
+            "server 3's log and that the API has answered requests"
+        ) from error
     if predictions.empty:
         raise MonitoringError(f"the prediction log holds no prediction of {model}")
     inputs = pd.DataFrame([json.loads(line) for line in predictions.pop("inputs")])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from readmission_data.errors import MonitoringError
 from readmission_data.model_version import marginals
 from readmission_data.model_version.contract import (
     AnyField,
@@ -16,7 +17,6 @@ from readmission_data.model_version.contract import (
     InputSchema,
     IntegerField,
 )
-from readmission_data.monitoring.errors import MonitoringError
 
 MODERATE: Final = 0.10
 LARGE: Final = 0.25

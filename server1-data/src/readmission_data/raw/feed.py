@@ -13,7 +13,7 @@ import httpx
 from pydantic import SecretStr
 
 from readmission_data.dataset.file import Kind
-from readmission_data.raw.errors import SourceError
+from readmission_data.errors import SourceError
 from readmission_data.raw.ledger import Batch
 from readmission_data.raw.lines import Block, read_header
 from readmission_data.raw.sources import Delivery

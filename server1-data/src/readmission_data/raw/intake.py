@@ -1,4 +1,4 @@
-"""Takes one load's rows out of a delivery: checked, told apart by split, and into the tables."""
+"""One load: takes rows from a delivery, checks them, and writes them to the tables by split."""
 
 import base64
 from collections.abc import Mapping
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from readmission_data import bulk
 from readmission_data.ahead import one_ahead
-from readmission_data.encounters.columns import MISSING
 from readmission_data.raw import lines, tables, validation
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
@@ -20,27 +19,22 @@ from readmission_data.raw.split import ORDER, Codes, Split, assign
 
 _TRAIN = ORDER.index(Split.TRAIN)
 _UNREADABLE = len(ORDER)
-"""The code of a row whose patient cannot be read: it stays with the train rows around it."""
+"""The code of a row whose patient cannot be read; it counts among the train rows around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A block's n rows, checked, and their splits [n] as indices into `ORDER`.
-
-    `spelled` has the good rows of a split as the database will probably be given them: on MySQL, where that
-    takes as long as the rest of the work that the database would have to wait for.
-    """
+    """A block's n rows, checked, and their splits [n] as indices into `ORDER`."""
 
     block: lines.Block
     rows: lines.Rows
     checked: validation.Checked
     codes: Codes
-    spelled: Mapping[int, bulk.CsvLines]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Rows of a block told apart, by their index in it."""
+    """The new, the known and the broken rows of a block, by their index in it."""
 
     new: validation.Numbers
     known: validation.Numbers
@@ -49,9 +43,9 @@ class _Judged:
 
 @dataclass(slots=True)
 class Intake:
-    """One load while it goes on, inside the caller's transaction. `offset` is where the next one begins.
+    """One load in progress, inside the caller's transaction.
 
-    `delivery` is the one that the load has come to.
+    `offset` is where the next load begins, `delivery` the delivery that this load has reached.
     """
 
     connection: sa.Connection
@@ -75,21 +69,21 @@ class Intake:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the source is known to have nothing for the next load."""
+        """Whether the source is known to have nothing more for the next load."""
         return self.delivery.following is None and not self._left_over
 
     @property
     def _brought_nothing(self) -> bool:
-        # A bad row of a source that grew comes again among the known ones.
+        # A source that grew repeats its invalid rows among the known ones.
         return not sum(self.taken.values()) and (self.known > 0 or not self.rejected)
 
     def run(self) -> None:
-        """Take rows until the train rows of one load are there and nothing else is wanted.
+        """Take rows until the load has its train rows and everything else it needs.
 
-        A delivery that brings nothing new is followed by the next one. Of blank lines alone it would enter no
-        ledger line, and the next load would come to the same place; of known rows alone, as where a feed
-        grew, it would start a training without a new row. One whose rows are all rejected ends the load:
-        such a source may be no data set at all.
+        After a delivery without new rows comes the next delivery. A delivery of blank lines would not enter
+        the ledger, and the next load would start at the same place; one of known rows, for example after a
+        feed grew, would start a training without a new row. A delivery whose rows are all rejected ends the
+        load, because its source may not be a data set at all.
         """
         self._take_blocks()
         while self._brought_nothing and self.delivery.following is not None:
@@ -97,12 +91,12 @@ class Intake:
             self._take_blocks()
 
     def _take_blocks(self) -> None:
-        # A block is made ready while the database takes the one before it.
+        # The next block is prepared while the database writes this one.
         with closing(one_ahead(map(self._prepare, self.delivery.blocks))) as blocks:
             for prepared in blocks:
                 self._take(prepared)
                 if self._full and not self.delivery.held_out:
-                    # What follows was not looked at.
+                    # The rest of the blocks was not read.
                     self._left_over = True
                     return
 
@@ -112,22 +106,7 @@ class Intake:
         if self.delivery.whole and self.delivery.held_out:
             self.seen.note(checked.encounters[checked.encounters > 0])
         codes = self._codes(checked.patients)
-        return _Prepared(block, rows, checked, codes, self._spelled(checked, codes))
-
-    def _spelled(self, checked: validation.Checked, codes: Codes) -> dict[int, bulk.CsvLines]:
-        if self.connection.dialect.name != "mysql":
-            return {}
-        of_rows = codes[checked.rows]
-        return {
-            code: self._lines(checked, checked.rows[of_rows == code])
-            for code in np.unique(of_rows).tolist()
-            if (not self._full if code == _TRAIN else self.delivery.held_out)
-        }
-
-    def _lines(self, checked: validation.Checked, chosen: validation.Numbers) -> bulk.CsvLines:
-        # Rows that passed every check need not be spelled value by value.
-        text = bulk.spell_csv(checked.chosen(chosen), MISSING.encode())
-        return bulk.CsvLines(text, len(chosen), checked.header, {"batch": self.batch})
+        return _Prepared(block, rows, checked, codes)
 
     def _take(self, prepared: _Prepared) -> None:
         block, rows, codes = prepared.block, prepared.rows, prepared.codes
@@ -145,16 +124,16 @@ class Intake:
             self._keep(prepared, self._judge(prepared, wanted))
 
     def _codes(self, patients: validation.Numbers) -> Codes:
-        """Give each row's split as an index into `ORDER`."""
+        """Return each row's split as an index into `ORDER`."""
         readable = patients > 0
         codes = np.full(len(patients), _UNREADABLE, dtype=np.int8)
         codes[readable] = assign(patients[readable], self.salt)
         return codes
 
     def _take_until_full(self, prepared: _Prepared) -> int | None:
-        """Take rows in their order; give the one that made the load full, None where there is room left."""
+        """Take rows in order; return the row that filled the load, None if there is room left."""
         codes = prepared.codes
-        # An earlier load has all rows of validation and test, or this one takes every row.
+        # Either an earlier load took all validation and test rows, or this one takes every row.
         wanted = np.ones(len(codes), dtype=np.bool_) if self.delivery.held_out else ~_is_held_out(codes)
         judged = self._judge(prepared, wanted)
         cut = None
@@ -171,28 +150,21 @@ class Intake:
         checked = prepared.checked
         good = checked.rows[wanted[checked.rows]]
         verdict = self.seen.judge(
-            self.connection, checked.encounters[good], lambda again: checked.columns(good[again])
+            self.connection, checked.encounters[good], lambda again: checked.chosen(good[again])
         )
         broken = {row: reason for row, reason in checked.broken.items() if wanted[row]}
         broken.update((int(good[position]), reason) for position, reason in verdict.refused.items())
         return _Judged(good[verdict.new], good[verdict.known], broken)
 
     def _keep(self, prepared: _Prepared, judged: _Judged) -> None:
-        """Put new rows into their tables and broken ones beside them."""
+        """Write new rows to their tables and broken ones to the rejected rows."""
         checked, codes = prepared.checked, prepared.codes[judged.new]
         for code, split in enumerate(ORDER):
             chosen = judged.new[codes == code]
             if not len(chosen):
                 continue
-            if self.connection.dialect.name == "mysql":
-                spelled = prepared.spelled.get(code)
-                # Of the good rows of a split some can be known already, or stand behind the last one wanted.
-                if spelled is None or spelled.rows != len(chosen):
-                    spelled = self._lines(checked, chosen)
-                bulk.insert_csv(self.connection, tables.ENCOUNTERS[split], spelled)
-            else:
-                part = checked.columns(chosen).append_column("batch", pa.repeat(self.batch, len(chosen)))
-                bulk.insert(self.connection, tables.ENCOUNTERS[split], part)
+            part = checked.chosen(chosen).append_column("batch", pa.repeat(self.batch, len(chosen)))
+            bulk.insert(self.connection, tables.ENCOUNTERS[split], part)
             self.taken[split] += len(chosen)
         self.seen.took(checked.encounters[judged.new])
         self.known += len(judged.known)
@@ -204,13 +176,13 @@ class Intake:
         order = sorted(broken)
         if not self.rejected:
             self.first_reason = f"line {rows.numbers[order[0]]}: {broken[order[0]]}"
-        spelled = [_spelled(rows.line(row)) for row in order]
+        encoded = [_encoded(rows.line(row)) for row in order]
         columns = {
             "batch": [self.batch] * len(order),
             "line_number": rows.numbers[order],
             "source_sha256": [self.delivery.sha256] * len(order),
-            "encoding": [encoding for encoding, _ in spelled],
-            "line": [line for _, line in spelled],
+            "encoding": [encoding for encoding, _ in encoded],
+            "line": [line for _, line in encoded],
             "reason": [broken[row] for row in order],
         }
         bulk.insert(self.connection, tables.REJECTED_ROWS, pa.table(columns))
@@ -223,7 +195,7 @@ def _is_held_out(codes: Codes) -> npt.NDArray[np.bool_]:
 
 
 def _until(judged: _Judged, cut: int) -> _Judged:
-    """Leave out what stands after a row of the block."""
+    """Drop the rows after one row of the block."""
     count = int(np.searchsorted(judged.new, cut, side="right"))
     return _Judged(
         judged.new[:count],
@@ -232,8 +204,8 @@ def _until(judged: _Judged, cut: int) -> _Judged:
     )
 
 
-def _spelled(line: bytes) -> tuple[str, str]:
-    """Spell a line so that a text column keeps every byte of it."""
+def _encoded(line: bytes) -> tuple[str, str]:
+    """Return an encoding and the line in it, so that a text column keeps every byte."""
     if b"\0" not in line:
         try:
             return "utf-8", line.decode()

@@ -33,6 +33,11 @@ class Batch:
     started: datetime
     finished: datetime
 
+    @property
+    def loaded_rows(self) -> int:
+        """Rows that entered the tables."""
+        return self.train_rows + self.validation_rows + self.test_rows
+
 
 def batches(connection: sa.Connection) -> list[Batch]:
     """Read the ledger, oldest batch first; empty where nothing was ever loaded."""

@@ -1,25 +1,26 @@
-"""Bytes of a CSV, cut into rows that each know where they stood.
+"""Bytes of a CSV, cut into rows that know their place in it.
 
-One line is one row: no value of an encounter holds a line break, so a quote that is never closed costs its
-own line and not the rest of the file. Empty lines are no rows.
+One line is one row: no value of an encounter contains a line break, so a quote that is never closed costs its
+own line and not the rest of the file. Empty lines are not rows.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from readmission_data.encounters.columns import COLUMNS
-from readmission_data.raw.errors import SourceError
+from readmission_data.errors import SourceError
 
 Positions = npt.NDArray[np.int64]
 
 _LINE_FEED: Final = ord("\n")
 _RETURN: Final = ord("\r")
+_COMMA: Final = ord(",")
+_IS_ODD: Final = np.array([byte >= 128 or byte in b'"\r\0' for byte in range(256)])  # noqa: PLR2004 - ASCII
 _LISTED: Final = 5
 
 
@@ -42,8 +43,7 @@ class Rows:
     """The n rows of a block.
 
     `starts` and `ends` [n] bound each row in `content` without its line end, `following` [n] is where the
-    line after it begins, `numbers` [n] are line numbers. `text` is an arrow array [n] of the rows' bytes,
-    line ends included.
+    next line begins, `numbers` [n] are line numbers.
     """
 
     content: bytes
@@ -51,29 +51,38 @@ class Rows:
     ends: Positions
     following: Positions
     numbers: Positions
-    text: pa.Array
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def line(self, row: int) -> bytes:
-        """Give a row as it came."""
+        """Return a row as it came."""
         return self.content[self.starts[row] : self.ends[row]]
 
 
-def read_header(line: bytes, source: str) -> tuple[str, ...]:
-    """Give the column names of a header, in its order, with underscores for hyphens.
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The m rows of a block that have the header's fields, as `content`: ASCII lines without quotes.
 
-    The columns may stand in any order. Raises `SourceError` where one is missing, unknown or there twice.
+    `rows` [m], ascending, and the keys of `broken`, which says why a row is missing, are indices of rows.
+    """
+
+    content: bytes
+    rows: Positions
+    broken: Mapping[int, str]
+
+
+def read_header(line: bytes, source: str) -> tuple[str, ...]:
+    """Return the column names of a header, in its order, with underscores for hyphens.
+
+    The columns may come in any order. Raise `SourceError` if one is missing, unknown or repeated.
     """
     known = {column.name: column for column in COLUMNS} | {column.csv_name: column for column in COLUMNS}
     try:
         text = line.decode("utf-8-sig")
         fields = next(csv.reader([text], strict=True), [])
     except (UnicodeDecodeError, csv.Error):
-        raise SourceError(
-            f"{source}: the header is no line of UTF-8 text; save the file as CSV, UTF-8"
-        ) from None
+        raise SourceError(f"{source}: the header is not valid UTF-8; save the file as CSV, UTF-8") from None
     found = [known[field.strip()].name if field.strip() in known else None for field in fields]
     if not any(found):
         raise SourceError(
@@ -105,38 +114,73 @@ def cut(block: Block) -> Rows:
     following = np.flatnonzero(text == _LINE_FEED) + 1
     if len(content) and (not len(following) or following[-1] != len(content)):
         following = np.append(following, len(content))
-    bounds = np.concatenate(([0], following))
-    starts = bounds[:-1]
+    starts = np.concatenate(([0], following))[:-1]
     ends = following - (text[following - 1] == _LINE_FEED)
     ends = ends - ((ends > starts) & (text[ends - 1] == _RETURN))
     numbers = block.number + np.arange(len(starts), dtype=np.int64)
-    # The lines follow each other: an arrow array over the same bytes copies nothing.
-    offsets = pa.py_buffer(bounds.astype(np.int32))
-    lines = pa.Array.from_buffers(pa.binary(), len(starts), [None, offsets, pa.py_buffer(content)])
     filled = ends > starts
-    if filled.all():
-        return Rows(content, starts, ends, following, numbers, lines)
-    lines = lines.filter(pa.array(filled))
-    return Rows(content, starts[filled], ends[filled], following[filled], numbers[filled], lines)
+    return Rows(content, starts[filled], ends[filled], following[filled], numbers[filled])
 
 
-def plain(line: bytes, header: Sequence[str]) -> bytes | str:
-    """Give a line as plain fields and commas, quotes taken off, or what is wrong with it."""
+def plain(rows: Rows, header: Sequence[str]) -> Plain:
+    """Return rows as plain text: what CSV may quote is unquoted, what no value can hold is refused."""
+    odd = _odd(rows, len(header))
+    if not len(odd):
+        return Plain(rows.content, np.arange(len(rows), dtype=np.int64), {})
+    broken: dict[int, str] = {}
+    parts: list[bytes] = []
+    start = 0
+    for row in odd.tolist():
+        parts.append(_lines(rows, start, row))
+        try:
+            parts.append(_plain_line(rows.line(row), header))
+        except ValueError as error:
+            broken[row] = str(error)
+        start = row + 1
+    parts.append(_lines(rows, start, len(rows)))
+    whole = np.ones(len(rows), dtype=np.bool_)
+    whole[list(broken)] = False
+    return Plain(b"".join(parts), np.flatnonzero(whole), broken)
+
+
+def _odd(rows: Rows, fields: int) -> Positions:
+    """Return the rows that have quotes, other characters than plain ASCII, or another number of fields."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    text = np.frombuffer(rows.content, dtype=np.uint8)
+    commas = np.searchsorted(np.flatnonzero(text == _COMMA), np.stack((rows.starts, rows.ends)))
+    odd = commas[1] - commas[0] != fields - 1
+    places = np.flatnonzero(_IS_ODD[text])
+    # A return that belongs to the line's end is past the row's own end.
+    of_rows = np.searchsorted(rows.starts, places, side="right") - 1
+    inside = (of_rows >= 0) & (places < rows.ends[of_rows])
+    odd[of_rows[inside]] = True
+    return np.flatnonzero(odd)
+
+
+def _lines(rows: Rows, start: int, stop: int) -> bytes:
+    """Return some rows behind each other, each with its line end; lines without content may be among them."""
+    if start == stop:
+        return b""
+    lines = rows.content[rows.starts[start] : rows.following[stop - 1]]
+    return lines if lines.endswith(b"\n") else lines + b"\n"
+
+
+def _plain_line(line: bytes, header: Sequence[str]) -> bytes:
+    """Return a line as plain fields and commas without quotes; raise ValueError with what is wrong."""
     try:
         fields = next(csv.reader([line.decode()], strict=True), [])
     except UnicodeDecodeError as error:
-        return f"byte {error.start + 1} of the line is not UTF-8"
+        raise ValueError(f"byte {error.start + 1} of the line is not UTF-8") from None
     except csv.Error as error:
-        # Python's words: an unexpected end of data is a quote that is never closed.
-        return (
-            "a quote is never closed"
-            if "unexpected end" in str(error)
-            else "a quote or line break is misplaced"
-        )
+        # In Python's words, an unexpected end of data is a quote that is never closed.
+        unclosed = "unexpected end" in str(error)
+        reason = "a quote is never closed" if unclosed else "a quote or line break is misplaced"
+        raise ValueError(reason) from None
     if len(fields) != len(header):
-        return f"{len(fields)} field{'s' * (len(fields) != 1)} where the header has {len(header)}"
+        raise ValueError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(header)}")
     for name, field in zip(header, fields, strict=True):
-        # No allowed value holds one, and without them the line can be read as plain text.
+        # No valid value contains one, and without them the line can be read as plain text.
         if not field.isascii() or any(sign in field for sign in ',"\r\n\0'):
-            return f"{name}: holds a character that no value of it has"
-    return ",".join(fields).encode()
+            raise ValueError(f"{name}: contains a character that no valid value has")
+    return f"{','.join(fields)}\n".encode()

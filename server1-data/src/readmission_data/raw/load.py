@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from readmission_data import databases, dataset
-from readmission_data.errors import ReadmissionDataError
+from readmission_data.errors import NothingLoadedError, ReadmissionDataError
 from readmission_data.raw import ledger, tables
-from readmission_data.raw.errors import NothingLoadedError
 from readmission_data.raw.feed import FeedSource
 from readmission_data.raw.intake import Intake
 from readmission_data.raw.repeats import Seen
@@ -61,16 +60,13 @@ def load_next(settings: DataSettings) -> LoadResult:
 def load_all(settings: DataSettings) -> Generator[LoadResult]:
     """Load batch after batch; the last result is the one that found nothing new or the source exhausted."""
     source = _open_source(settings)
-    engine = databases.create_engine(settings.raw_url)
-    try:
+    with databases.engine(settings.raw_url) as engine:
         exhausted = False
         while not exhausted:
             with databases.exclusive(engine, "raw") as connection:
                 result = _load(connection, source, settings.split_salt)
             yield result
             exhausted = result.exhausted
-    finally:
-        engine.dispose()
 
 
 def _open_source(settings: DataSettings) -> Source:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from readmission_data.dataset import DatasetFile
-from readmission_data.raw.errors import SourceError
+from readmission_data.errors import SourceError
 from readmission_data.raw.ledger import Batch
 from readmission_data.raw.lines import Block, read_header
 from readmission_data.raw.split import TRAIN_SHARE

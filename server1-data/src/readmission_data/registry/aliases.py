@@ -14,12 +14,12 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from readmission_data.errors import RegistryError
 from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.registry import versions
-from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 ROLLBACK_REASON: Final = "rollback_reason"
 """Tag of both versions of a rollback: what it was."""
@@ -111,5 +111,5 @@ def finish_rollback(client: MlflowClient) -> Rollback | None:
     for version in (returns, leaves):
         client.set_model_version_tag(MODEL_NAME, version, ROLLBACK_REASON, reason)
     client.delete_registered_model_tag(MODEL_NAME, _ROLLBACK)
-    logger.warning("production is version %s: %s", returns, reason)
+    log.warning("production is version %s: %s", returns, reason)
     return Rollback(production=returns, previous=leaves, reason=reason)

@@ -16,15 +16,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from readmission_data.errors import RegistryError
 from readmission_data.model_version import sources, version_folder
 from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.registry import aliases, gate, versions
 from readmission_data.registry.aliases import Alias
-from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 from readmission_data.training.result import TrainingResult
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 GATE: Final = "gate"
 """Tag of a version: the alias that the gate gave it."""
@@ -139,13 +139,13 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
         for name, value in tags.items():
             client.set_model_version_tag(MODEL_NAME, number, name, value)
     if rolled_back:
-        logger.warning("version %s of %s moves no alias: %s", number, MODEL_NAME, rolled_back)
+        log.warning("version %s of %s moves no alias: %s", number, MODEL_NAME, rolled_back)
     elif tags[GATE] == Alias.PRODUCTION:
         aliases.promote(client, number)
     else:
         aliases.challenge(client, number)
     client.set_model_version_tag(MODEL_NAME, number, _SETTLED, "true")
-    logger.info("version %s of %s is %s: %s", number, MODEL_NAME, tags[GATE], tags[GATE_REASON])
+    log.info("version %s of %s is %s: %s", number, MODEL_NAME, tags[GATE], tags[GATE_REASON])
     return tags
 
 

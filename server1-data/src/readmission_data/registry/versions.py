@@ -13,6 +13,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from readmission_data.errors import RegistryError
 from readmission_data.model_version import input_schema, manifest, scoring
 from readmission_data.model_version.contract import (
     MANIFEST_FILE,
@@ -24,7 +25,6 @@ from readmission_data.model_version.contract import (
     TRAINING_RUN,
     InputSchema,
 )
-from readmission_data.registry.errors import RegistryError
 from readmission_data.settings import DataSettings
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from readmission_data.replay.errors import ReplayError
+from readmission_data.errors import ReplayError
 
 _SHIFTS: Final = """\
 Each --shift moves the population by drawing some patients more often than others; values are never made up.

@@ -11,11 +11,11 @@ import pandas as pd
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.encounters.columns import BY_NAME, PREDICTORS, Kind
+from readmission_data.errors import ReplayError
 from readmission_data.model_version.marginals import text
 from readmission_data.raw import tables
 from readmission_data.raw.split import Split
 from readmission_data.replay import shift
-from readmission_data.replay.errors import ReplayError
 from readmission_data.replay.options import ReplayOptions
 from readmission_data.settings import DataSettings
 
@@ -35,7 +35,7 @@ class Encounters:
 
 def read(settings: DataSettings) -> Encounters:
     """Read the test split's cohort from RawData; raises `ReplayError` where there is none."""
-    with databases.create_engine(settings.raw_url).begin() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.begin() as connection:
         tables.create(connection)
         everyone = tables.read_split(connection, Split.TEST)
     frame = everyone[cohort.keep(everyone)].reset_index(drop=True)

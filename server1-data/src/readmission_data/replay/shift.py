@@ -10,8 +10,8 @@ import pandas as pd
 
 from readmission_data.clean import icd9
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Column, Kind
+from readmission_data.errors import ReplayError
 from readmission_data.model_version.marginals import text
-from readmission_data.replay.errors import ReplayError
 
 Weights = npt.NDArray[np.float64]
 

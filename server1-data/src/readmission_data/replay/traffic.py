@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 from tqdm import tqdm
 
-from readmission_data.replay.errors import ReplayError
+from readmission_data.errors import ReplayError
 from readmission_data.replay.options import ReplayOptions, ReplaySettings
 from readmission_data.replay.patients import Patient
 from readmission_data.replay.result import Counts

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from readmission_data import bulk, databases
 from readmission_data.clean.tables import LABEL, Processed, read_processed
+from readmission_data.errors import TrainingError
 from readmission_data.raw.tables import ENCOUNTERS, Split
 from readmission_data.settings import DataSettings
-from readmission_data.training.errors import TrainingError
 from readmission_data.training.metrics import Array
 from readmission_data.training.subgroups import GROUP_COLUMNS
 
@@ -60,10 +60,10 @@ def read(settings: DataSettings) -> TrainingData:
 
     Raises TrainingError where a split lacks one of both labels, or RawData lacks an encounter of it.
     """
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         processed = read_processed(connection)
     names = tuple(processed.feature_info["name"])
-    with databases.create_engine(settings.raw_url).connect() as raw:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as raw:
         train = _rows(raw, Split.TRAIN, processed.train, names)
         validation = _rows(raw, Split.VALIDATION, processed.validation, names)
         test = _rows(raw, Split.TEST, processed.test, names)

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from readmission_data.training.result import TrainingResult
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 EXPERIMENT: Final = "diabetes_readmission_training"
 
@@ -56,7 +56,7 @@ def finished(client: MlflowClient, experiment_id: str, key: str) -> TrainingResu
         result = TrainingResult.from_json(json.loads(run.data.tags[RESULT]) | {"reused": True})
         if _has_model(client, result):
             return result
-        logger.warning("run %s finished, but its model is gone: training again", run.info.run_id)
+        log.warning("run %s finished, but its model is gone: training again", run.info.run_id)
     return None
 
 
@@ -75,7 +75,7 @@ def close_interrupted(client: MlflowClient, experiment_id: str) -> int:
             client.set_terminated(child.info.run_id, RunStatus.to_string(RunStatus.KILLED))
         # The parent last: killed in here, the next training finds it running and starts over.
         client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
-        logger.warning("closed training run %s, which was interrupted", run.info.run_id)
+        log.warning("closed training run %s, which was interrupted", run.info.run_id)
     return len(running)
 
 

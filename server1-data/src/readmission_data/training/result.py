@@ -17,9 +17,9 @@ from sklearn.base import ClassifierMixin
 
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.tables import read_features
+from readmission_data.errors import TrainingError
 from readmission_data.settings import DataSettings
 from readmission_data.training.candidates import TRUSTED_TYPES
-from readmission_data.training.errors import TrainingError
 from readmission_data.training.lineage import Lineage
 
 ENCODING_FILE: Final = "feature_encoding.parquet"

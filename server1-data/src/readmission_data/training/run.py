@@ -18,17 +18,17 @@ from mlflow.data.pandas_dataset import from_pandas
 from threadpoolctl import threadpool_limits
 
 from readmission_data.ahead import one_ahead
+from readmission_data.errors import TrainingError
 from readmission_data.settings import DataSettings
 from readmission_data.training import ledger
 from readmission_data.training.candidates import CANDIDATES
 from readmission_data.training.data import LABEL, TrainingData, read
-from readmission_data.training.errors import TrainingError
 from readmission_data.training.lineage import Lineage, frame_digest, trace
 from readmission_data.training.record import measure, record
 from readmission_data.training.result import ENCODING_FILE, FEATURES_FILE, LINEAGE_FILE, TrainingResult
 from readmission_data.training.search import Fitted, search
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PROCESSED_FOLDER: Final = "processed"
 
@@ -57,10 +57,10 @@ def train(settings: DataSettings) -> TrainingResult:
     ledger.close_interrupted(client, experiment_id)
     found = ledger.finished(client, experiment_id, key)
     if found:
-        logger.info("training run %s already covers this data, code and settings", found.run_id)
+        log.info("training run %s already covers this data, code and settings", found.run_id)
         return found
     if lineage.synthetic:
-        logger.warning("training on SYNTHETIC data: the model says nothing about real patients")
+        log.warning("training on SYNTHETIC data: the model says nothing about real patients")
     # On one thread sums are added in one order, so the same data gives the same model to the last bit.
     with threadpool_limits(limits=1):
         return _Training(settings, data, lineage, key, experiment_id).run(names)
@@ -127,7 +127,7 @@ class _Training:
             self._record_inputs()
             measured = measure(fitted, self.data, self.settings)
             model_uri = record(fitted, measured, self.data, self.settings)
-        logger.info("%s: average precision on validation %.4f", fitted.name, fitted.average_precision)
+        log.info("%s: average precision on validation %.4f", fitted.name, fitted.average_precision)
         return TrainingResult(
             experiment_id=self.experiment_id,
             run_id=parent_id,

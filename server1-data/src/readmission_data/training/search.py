@@ -12,7 +12,7 @@ from readmission_data.training.candidates import CANDIDATES, Candidate, Params
 from readmission_data.training.data import SplitRows
 from readmission_data.training.metrics import Array, evaluate
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, s
         if not done or trial.average_precision > max(one.average_precision for one in done):
             best = estimator
         done.append(trial)
-        logger.info("%s %d/%d: average precision %.4f", name, len(done), trials, trial.average_precision)
+        log.info("%s %d/%d: average precision %.4f", name, len(done), trials, trial.average_precision)
     chosen = max(done, key=lambda trial: trial.average_precision)
     return Fitted(name, best, chosen.params, tuple(done))
 

@@ -59,18 +59,12 @@ def loaded(settings: DataSettings) -> DataSettings:
 
 def checksums(settings: DataSettings) -> dict[str, str]:
     """The checksum of every processed table, as it is now."""
-    engine = databases.create_engine(settings.clean_url)
-    with engine.connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         info = bulk.read(connection, tables.define(())[tables.FEATURE_INFO]).to_pandas()
         defined = tables.define(tables.read_features(info))
-        found = {name: checksum(connection, table) for name, table in defined.items()}
-    engine.dispose()
-    return found
+        return {name: checksum(connection, table) for name, table in defined.items()}
 
 
 def table_names(settings: DataSettings) -> set[str]:
-    engine = databases.create_engine(settings.clean_url)
-    with engine.connect() as connection:
-        names = set(sa.inspect(connection).get_table_names())
-    engine.dispose()
-    return names
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
+        return set(sa.inspect(connection).get_table_names())

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from readmission_data import databases
-from readmission_data.clean import cohort, fitting, selection, staging, tables, tasks
-from readmission_data.clean.tables import ProcessedError, read_lineage, read_processed
+from readmission_data.clean import cohort, fitting, selection, tables, tasks
+from readmission_data.clean.tables import read_lineage, read_processed
+from readmission_data.errors import ProcessedError, RawDataEmptyError, StagingError
 from readmission_data.raw.load import load_next
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import ENCOUNTERS, read_split
@@ -18,12 +19,12 @@ from .conftest import checksums, make_settings, table_names
 
 
 def read(settings):
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         return read_processed(connection)
 
 
 def read_cohort(settings, split):
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         frame = read_split(connection, split)
     return frame[cohort.keep(frame)].reset_index(drop=True)
 
@@ -97,7 +98,7 @@ def test_a_new_batch_is_taken_in(loaded):
 def test_labels_of_validation_and_test_reach_nothing_that_is_fitted(loaded):
     tasks.preprocess(loaded, "one")
     before = checksums(loaded)
-    with databases.create_engine(loaded.raw_url).begin() as connection:
+    with databases.engine(loaded.raw_url) as engine, engine.begin() as connection:
         for split in (Split.VALIDATION, Split.TEST):
             table = ENCOUNTERS[split]
             turned = sa.case((table.c.readmitted == "<30", "NO"), else_="<30")
@@ -111,9 +112,9 @@ def test_labels_of_validation_and_test_reach_nothing_that_is_fitted(loaded):
 
 
 def test_before_the_first_batch_there_is_one_clear_line(settings):
-    with pytest.raises(tasks.NothingLoadedError, match="RawData holds no batch yet"):
+    with pytest.raises(RawDataEmptyError, match="RawData holds no batch yet"):
         tasks.preprocess(settings, "run")
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         assert read_lineage(connection) is None
         with pytest.raises(ProcessedError, match="run `preprocess` first"):
             read_processed(connection)
@@ -121,7 +122,7 @@ def test_before_the_first_batch_there_is_one_clear_line(settings):
 
 def test_a_task_without_the_one_before_it_says_so(loaded):
     stage = tasks.load(loaded, "run")
-    with pytest.raises(staging.StagingError, match="run the tasks before it again"):
+    with pytest.raises(StagingError, match="run the tasks before it again"):
         tasks.save(loaded, stage)
 
 
@@ -130,8 +131,7 @@ def test_a_save_while_the_tables_are_read_is_seen_whole_or_not_at_all(loaded):
     load_next(loaded)
     stage = tasks.select_features(loaded, tasks.clean(loaded, tasks.load(loaded, "two")))
     before = read(loaded)
-    engine = databases.create_engine(loaded.clean_url)
-    with ThreadPoolExecutor(1) as threads:
+    with databases.engine(loaded.clean_url) as engine, ThreadPoolExecutor(1) as threads:
         with engine.connect() as connection:
             assert read_lineage(connection) == before.lineage
             saving = threads.submit(tasks.save, loaded, stage)

@@ -26,11 +26,9 @@ def test_emptied_databases_hold_nothing_and_fill_again(database_url, tmp_path):
     tasks.preprocess(settings, "run")
     removed = empty(settings)
     assert removed["train_data"] + removed["validation_data"] + removed["test_data"] == 1_000
-    engine = databases.create_engine(settings.raw_url)
-    with engine.connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         assert read_lineage(connection) is None
         connection.rollback()
         assert ledger.batches(connection) == []
         assert connection.scalar(sa.text("SELECT count(*) FROM train_data")) == 0
-    engine.dispose()
     assert sum(result.loaded for result in load.load_all(settings)) == 1_000

@@ -25,21 +25,17 @@ def settings(database_url: str, tmp_path: Path) -> Callable[..., DataSettings]:
 @pytest.fixture
 def query(database_url: str):
     """Runs a query on the test's database and gives its rows."""
-    engine = databases.create_engine(SecretStr(database_url))
+    with databases.engine(SecretStr(database_url)) as engine:
 
-    def run(statement: str | sa.Select) -> list[tuple]:
-        text = sa.text(statement) if isinstance(statement, str) else statement
-        with engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text)]
+        def run(statement: str | sa.Select) -> list[tuple]:
+            text = sa.text(statement) if isinstance(statement, str) else statement
+            with engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(text)]
 
-    yield run
-    engine.dispose()
+        yield run
 
 
 def checksums(url: str) -> dict[str, str]:
     """The checksum of every table of RawData."""
-    engine = databases.create_engine(SecretStr(url))
-    with engine.connect() as connection:
-        found = {table.name: checksum(connection, table) for table in tables.METADATA.sorted_tables}
-    engine.dispose()
-    return found
+    with databases.engine(SecretStr(url)) as engine, engine.connect() as connection:
+        return {table.name: checksum(connection, table) for table in tables.METADATA.sorted_tables}

@@ -63,25 +63,25 @@ BROKEN_ROWS = {
         "patient_nbr: must be a positive integer of 64 bits",
     ),
     "an id beyond 64 bits": ("9" * 20 + GOOD[1:], "encounter_id: must be a positive integer of 64 bits"),
-    "a field too few": (without("weight"), "49 fields where the header has 50"),
-    "a field too many": (GOOD + ",NO", "51 fields where the header has 50"),
-    "a torn line": (GOOD[:40], "8 fields where the header has 50"),
+    "a field too few": (without("weight"), "49 fields, but the header has 50"),
+    "a field too many": (GOOD + ",NO", "51 fields, but the header has 50"),
+    "a torn line": (GOOD[:40], "8 fields, but the header has 50"),
     "an open quote": (csv_lines.line(5, race='"Caucasian'), "a quote is never closed"),
     "a quote inside a field": (csv_lines.line(5, race='"Cau"casian'), "a quote or line break is misplaced"),
     "an overlong field": (
         csv_lines.line(5, medical_specialty="x" * 100_000),
-        "medical_specialty: is none of the 72",
+        "medical_specialty: must be one of 72",
     ),
     "the header again": (
         csv_lines.HEADER,
         "encounter_id: must be a positive integer of 64 bits; patient_nbr: ",
     ),
     "separators alone": ("," * 49, "encounter_id: must be a positive integer of 64 bits; patient_nbr: "),
-    "a text of its own": ("total: 101766 rows", "1 field where the header has 50"),
-    "Excel's way": (GOOD.replace(",", ";"), "1 field where the header has 50"),
+    "a text of its own": ("total: 101766 rows", "1 field, but the header has 50"),
+    "Excel's way": (GOOD.replace(",", ";"), "1 field, but the header has 50"),
     "a letter beyond ASCII": (
         csv_lines.line(5, race="Caucasián"),
-        "race: holds a character that no value of it has",
+        "race: contains a character that no valid value has",
     ),
 }
 
@@ -113,11 +113,11 @@ NO_TEXT = {
     ),
     "a NUL byte": (
         GOOD.replace("Female", "Fem\0le").encode(),
-        "gender: holds a character that no value of it has",
+        "gender: contains a character that no valid value has",
     ),
     "two bytes a letter": (
         GOOD.encode("utf-16-le"),
-        "encounter_id: holds a character that no value of it has",
+        "encounter_id: contains a character that no valid value has",
     ),
 }
 

@@ -54,9 +54,8 @@ def stored(settings: DataSettings) -> dict[str, str]:
 
 
 def empty(settings: DataSettings) -> None:
-    engine = databases.create_engine(settings.raw_url)
-    tables.METADATA.drop_all(engine)
-    engine.dispose()
+    with databases.engine(settings.raw_url) as engine:
+        tables.METADATA.drop_all(engine)
 
 
 def kill_and_end(

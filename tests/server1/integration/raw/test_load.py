@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from readmission_data.encounters.columns import COLUMNS
-from readmission_data.raw.errors import NothingLoadedError
+from readmission_data.errors import NothingLoadedError
 from readmission_data.raw.load import load_all, load_next
 from readmission_data.raw.split import ORDER, Split, assign
 from readmission_data.raw.tables import ENCOUNTERS
@@ -119,7 +119,7 @@ def test_a_bad_row_is_kept_with_its_place_and_reason_and_the_rest_loads(settings
         "SELECT batch, line_number, encoding, line, reason FROM rejected_rows ORDER BY line_number"
     ) == [
         (1, 11, "utf-8", lines[9], "gender: must be one of Female, Male, Unknown/Invalid"),
-        (1, 31, "utf-8", "half,a,row", "3 fields where the header has 50"),
+        (1, 31, "utf-8", "half,a,row", "3 fields, but the header has 50"),
     ]
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from readmission_data import databases
 from readmission_data.encounters.columns import COLUMNS, Kind
@@ -38,8 +37,7 @@ def test_the_public_data_set_loads_whole(loaded):
     assert results[-1].exhausted
     assert load_next(loaded).batch is None
 
-    engine = databases.create_engine(SecretStr(loaded.raw_url.get_secret_value()))
-    with engine.connect() as connection:
+    with databases.engine(loaded.raw_url) as engine, engine.connect() as connection:
         frames = {split: read_split(connection, split) for split in Split}
         assert [batch.dataset_kind for batch in ledger.batches(connection)] == ["uci"] * len(results)
         if engine.dialect.name == "mysql":
@@ -47,7 +45,6 @@ def test_the_public_data_set_loads_whole(loaded):
                 assert (
                     connection.execute(sa.text(MISPLACED[split]), {"salt": loaded.split_salt}).scalar() == 0
                 )
-    engine.dispose()
 
     shares = {split: len(frame) / ROWS for split, frame in frames.items()}
     assert shares == pytest.approx({"train": 0.70, "validation": 0.15, "test": 0.15}, abs=0.01)

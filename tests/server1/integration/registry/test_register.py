@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
+from readmission_data.errors import ParityError, RegistryError
 from readmission_data.model_version import graph, manifest, sources
 from readmission_data.model_version.contract import MODEL_NAME, GoldenRows
 from readmission_data.registry import aliases, versions
-from readmission_data.registry.errors import ParityError, RegistryError
 from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
 

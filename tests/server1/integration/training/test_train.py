@@ -16,11 +16,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.clean.tables import read_processed
+from readmission_data.errors import TrainingError
 from readmission_data.raw.tables import Split, read_split
 from readmission_data.settings import DataSettings
 from readmission_data.training import result as results
 from readmission_data.training.candidates import CANDIDATES
-from readmission_data.training.errors import TrainingError
 from readmission_data.training.metrics import METRICS
 from readmission_data.training.run import train
 from readmission_data.training.search import risk
@@ -130,7 +130,7 @@ def test_the_metrics_are_those_of_the_scores(trained, children, tmp_path):
 def test_the_estimator_comes_back_and_scores_the_same(trained, tmp_path):
     settings, result, _ = trained
     estimator = results.load_estimator(settings, result)
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         processed = read_processed(connection)
     features = processed.test[processed.feature_info["name"]].to_numpy(np.float32)
     kept = pd.read_parquet(fetched(trained, result.best_run_id, "scores/test.parquet", tmp_path))
@@ -140,12 +140,12 @@ def test_the_estimator_comes_back_and_scores_the_same(trained, tmp_path):
 
 def test_the_processed_tables_and_their_encoding_are_kept(trained, tmp_path):
     settings, result, _ = trained
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         processed = read_processed(connection)
     for split in Split:
         kept = pd.read_parquet(fetched(trained, result.run_id, f"processed/{split}.parquet", tmp_path))
         pd.testing.assert_frame_equal(kept, getattr(processed, split))
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         frame = read_split(connection, Split.TEST)
     encoding = results.load_encoding(settings, result)
     np.testing.assert_array_equal(
@@ -243,9 +243,9 @@ def test_raw_data_that_lacks_an_encounter_is_refused(prepared, new_store, tmp_pa
     settings = prepared.model_copy(
         update={"raw_url": SecretStr(f"sqlite:///{path}"), "tracking_uri": new_store()}
     )
-    with databases.create_engine(settings.clean_url).connect() as connection:
+    with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         one = int(read_processed(connection).test["encounter_id"].iloc[0])
-    with databases.create_engine(settings.raw_url).begin() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.begin() as connection:
         connection.execute(sa.text("DELETE FROM test_data WHERE encounter_id = :one"), {"one": one})
     with pytest.raises(TrainingError, match=r"^1 encounters of the test split are not in RawData"):
         train(settings)

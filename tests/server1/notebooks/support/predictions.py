@@ -30,7 +30,7 @@ def write_log(path: Path, settings: DataSettings, rows: int, *, shifted_from: fl
     client = versions.connect(settings)
     number = aliases.current(client)["production"]
     version = versions.load(client, number)
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         encounters = sources.encounters(connection, Split.TEST)
     chosen = np.random.default_rng(1).integers(0, len(encounters.frame), rows)
     frame, labels = encounters.frame.iloc[chosen].reset_index(drop=True), encounters.labels[chosen]

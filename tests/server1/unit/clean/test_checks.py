@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from readmission_data.clean import checks, cohort, fitting, tables
+from readmission_data.errors import CheckError
 
 
 def test_a_good_frame_passes(encounters, train):
@@ -23,7 +24,7 @@ def test_a_good_frame_passes(encounters, train):
 def test_a_broken_value_is_named_by_its_column_and_never_shown(encounters, column, value, complaint):
     broken = encounters.copy()
     broken.loc[5, column] = value
-    with pytest.raises(checks.CheckError, match=complaint) as error:
+    with pytest.raises(CheckError, match=complaint) as error:
         checks.check(checks.ENCOUNTERS, broken, "train of RawData")
     assert str(error.value).startswith("train of RawData: ")
     assert "Martian" not in str(error.value)
@@ -32,20 +33,20 @@ def test_a_broken_value_is_named_by_its_column_and_never_shown(encounters, colum
 
 
 def test_the_frame_as_a_whole_is_checked(encounters):
-    with pytest.raises(checks.CheckError, match="column readmitted is missing"):
+    with pytest.raises(CheckError, match="column readmitted is missing"):
         checks.check(checks.ENCOUNTERS, encounters.drop(columns="readmitted"), "train")
-    with pytest.raises(checks.CheckError, match="column ssn is unknown"):
+    with pytest.raises(CheckError, match="column ssn is unknown"):
         checks.check(checks.ENCOUNTERS, encounters.assign(ssn=1), "train")
-    with pytest.raises(checks.CheckError, match="at least one row"):
+    with pytest.raises(CheckError, match="at least one row"):
         checks.check(checks.ENCOUNTERS, encounters.iloc[:0], "train")
     twice = pd.concat([encounters, encounters.iloc[:1]])
-    with pytest.raises(checks.CheckError, match="encounter_id fails field_uniqueness"):
+    with pytest.raises(CheckError, match="encounter_id fails field_uniqueness"):
         checks.check(checks.ENCOUNTERS, twice, "train")
 
 
 def test_a_discharge_to_hospice_is_no_cohort(encounters):
     assert not cohort.keep(encounters).all()
-    with pytest.raises(checks.CheckError, match="discharge_disposition_id fails known level"):
+    with pytest.raises(CheckError, match="discharge_disposition_id fails known level"):
         checks.check(checks.COHORT, encounters, "train")
 
 
@@ -59,13 +60,13 @@ def test_processed_features_have_no_gap_and_stay_in_their_bounds(train):
     for column, value in (("payer_rate", 1.5), ("number_visits", float("nan")), (tables.LABEL, 2)):
         broken = processed.copy()
         broken.loc[3, column] = value
-        with pytest.raises(checks.CheckError, match=column):
+        with pytest.raises(CheckError, match=column):
             checks.check(schema, broken.astype({tables.LABEL: "int8"}), "train")
 
 
 def test_a_patient_in_two_splits_is_refused(train):
     half = len(train) // 2
-    with pytest.raises(checks.CheckError, match="patients are in two splits"):
+    with pytest.raises(CheckError, match="patients are in two splits"):
         checks.check_patients_apart({"train": train, "test": train.iloc[half:]})
     odd = train["patient_nbr"] % 2 == 1
     checks.check_patients_apart({"train": train[odd], "test": train[~odd]})
@@ -74,7 +75,7 @@ def test_a_patient_in_two_splits_is_refused(train):
 def test_a_train_without_both_outcomes_is_refused(train):
     label = pd.Series(cohort.label(train))
     checks.check_learnable(label, train["patient_nbr"], folds=5)
-    with pytest.raises(checks.CheckError, match="same outcome"):
+    with pytest.raises(CheckError, match="same outcome"):
         checks.check_learnable(label * 0, train["patient_nbr"], folds=5)
-    with pytest.raises(checks.CheckError, match="3 patients"):
+    with pytest.raises(CheckError, match="3 patients"):
         checks.check_learnable(label, train["patient_nbr"] % 3, folds=5)

@@ -8,7 +8,6 @@ from readmission_data.clean import features, fitting
 from readmission_data.clean.encoding import (
     STEP,
     Encoding,
-    EncodingError,
     Feature,
     FeatureKind,
     Form,
@@ -16,6 +15,7 @@ from readmission_data.clean.encoding import (
     Part,
 )
 from readmission_data.encounters.columns import BY_NAME, MISSING, PREDICTORS, Kind
+from readmission_data.errors import EncodingError
 
 
 @pytest.fixture(scope="module")

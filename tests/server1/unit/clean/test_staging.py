@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from readmission_data.clean import staging
+from readmission_data.errors import StagingError
 
 
 def test_a_frame_comes_back_as_it_was(tmp_path):
@@ -28,7 +29,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(staging.StagingError, match="run the tasks before it again"):
+    with pytest.raises(StagingError, match="run the tasks before it again"):
         staging.read(tmp_path / "train.parquet")
 
 

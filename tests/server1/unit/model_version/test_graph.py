@@ -9,10 +9,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.keys import Form, Key, Part
+from readmission_data.errors import ParityError
 from readmission_data.model_version import golden, graph, parity, scoring
 from readmission_data.model_version.estimator_graph import ConversionError
 from readmission_data.model_version.key_codes import KeyCodes
-from readmission_data.registry.errors import ParityError
 
 from .conftest import Sample
 

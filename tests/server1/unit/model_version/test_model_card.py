@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from readmission_data.clean import icd9
+from readmission_data.errors import RegistryError
 from readmission_data.model_version import groups_at_risk, input_schema, model_card, quality_report
 from readmission_data.model_version.contract import Dataset, InputSchema, Interval
 from readmission_data.model_version.groups_at_risk import GroupQuality
-from readmission_data.registry.errors import RegistryError
 from readmission_data.training import bootstrap
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from readmission_data.errors import MonitoringError
 from readmission_data.monitoring import prediction_log
-from readmission_data.monitoring.errors import MonitoringError
 from readmission_data.settings import NotebookSettings
 
 CONTRACT = Path(__file__).parents[4] / "docs" / "contracts" / "prediction_log.sql"
@@ -65,7 +65,7 @@ def test_a_log_without_predictions_of_the_model_is_told(log):
 
 def test_a_database_that_is_no_log_is_told_without_its_password(tmp_path):
     settings = NotebookSettings(prediction_log_url=f"sqlite:///{tmp_path / 'empty.db'}")
-    with pytest.raises(MonitoringError, match="is it server 3's"):
+    with pytest.raises(MonitoringError, match="names server 3's log"):
         prediction_log.read(settings, MODEL)
     away = NotebookSettings(prediction_log_url="mysql+pymysql://user:secret@127.0.0.1:1/PredictionLog")
     with pytest.raises(MonitoringError, match="cannot be read") as told:

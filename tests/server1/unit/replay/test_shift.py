@@ -8,8 +8,8 @@ import pytest
 from readmission_data import cli
 from readmission_data.clean import cohort
 from readmission_data.dataset import synthetic
+from readmission_data.errors import ReplayError
 from readmission_data.replay import patients, shift
-from readmission_data.replay.errors import ReplayError
 from readmission_data.replay.options import ReplayOptions
 from support.encounters import read_csv
 

@@ -20,7 +20,7 @@ def main(out: str) -> None:
     settings = DataSettings()
     mlflow.set_tracking_uri(settings.tracking_uri)
     pipeline = mlflow.sklearn.load_model(f"models:/{MODEL_NAME}@production/sklearn")
-    with databases.create_engine(settings.raw_url).connect() as connection:
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         frame = read_split(connection, Split.TEST)
     names = ["encounter_id", *(column.name for column in PREDICTORS)]
     expected = pipeline.predict_proba(frame)[:, 1]

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from readmission_data.dataset.errors import DatasetError
 from readmission_data.dataset.synthetic import ENCOUNTERS, SEED, write
+from readmission_data.errors import DatasetError
 
 
 def main(arguments: list[str] | None = None) -> int:

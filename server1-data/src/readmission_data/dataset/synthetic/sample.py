@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from readmission_data.dataset.errors import DatasetError
 from readmission_data.dataset.inspection import SYNTHETIC_PREFIX
 from readmission_data.dataset.synthetic import rates
 from readmission_data.encounters.columns import CSV_HEADER, DRUG_NAMES
+from readmission_data.errors import DatasetError
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.str_]
