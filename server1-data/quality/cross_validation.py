@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     if page:
         page.write_text(report.to_markdown(found, TRIED.read_text(encoding="utf-8")), encoding="utf-8")
     if card:
-        card.write_text(report.to_json(found), encoding="utf-8")
+        report.merge(card, found.dataset_sha256, report.card_figures(found))
     progress.say("done")
     return 0
 

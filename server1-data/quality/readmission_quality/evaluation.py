@@ -76,11 +76,34 @@ class CrossValidation:
 
 
 @dataclass(frozen=True)
+class HeldOutQuality:
+    """One held-out part: its two measures, the rows, and the share of its rows that were readmitted early."""
+
+    roc_auc: Interval
+    average_precision: Interval
+    train_rows: int
+    test_rows: int
+    prevalence: float
+
+
+@dataclass(frozen=True)
 class HeldOut:
     """One part of the encounters, scored by a model that was trained on another."""
 
     scored: Scored
     train_rows: int
+
+    def quality(self, samples: int, seed: int) -> HeldOutQuality:
+        """Return what the scores are worth; `samples` resamples stand behind each interval."""
+        found = self.scored.intervals(samples, seed)
+        labels = self.scored.labels
+        return HeldOutQuality(
+            found["roc_auc"],
+            found["average_precision"],
+            train_rows=self.train_rows,
+            test_rows=len(labels),
+            prevalence=float(labels.mean()),
+        )
 
 
 def cross_validate(
@@ -121,8 +144,10 @@ def fold_numbers(patients: npt.NDArray[np.int64], folds: int, seed: int) -> npt.
     return numbers
 
 
-def temporal(encounters: Encounters, seed: int, *, patients_apart: bool) -> HeldOut:
-    """Train on the earlier encounters and score the last ones by `encounter_id`.
+def temporal(
+    encounters: Encounters, candidates: Sequence[str], seed: int, *, patients_apart: bool
+) -> dict[str, HeldOut]:
+    """Train candidates on the earlier encounters and score the last ones by `encounter_id`.
 
     `patients_apart` leaves the test's patients out of train, as everywhere in the product. Otherwise their
     earlier encounters stay, as they would in a hospital that trains on all it has.
@@ -131,20 +156,26 @@ def temporal(encounters: Encounters, seed: int, *, patients_apart: bool) -> Held
     train = ~test
     if patients_apart:
         train &= ~np.isin(encounters.patients, encounters.patients[test])
-    return _held_out(encounters, train, test, seed)
+    return _held_out(encounters, train, test, candidates, seed)
 
 
 def product_split(encounters: Encounters, seed: int) -> HeldOut:
-    """Train on the product's train split and score its test split."""
-    return _held_out(encounters, encounters.splits == Split.TRAIN, encounters.splits == Split.TEST, seed)
+    """Train the headline candidate on the product's train split and score its test split."""
+    train, test = encounters.splits == Split.TRAIN, encounters.splits == Split.TEST
+    return _held_out(encounters, train, test, (HEADLINE,), seed)[HEADLINE]
 
 
-def _held_out(encounters: Encounters, train: Rows, test: Rows, seed: int) -> HeldOut:
+def _held_out(
+    encounters: Encounters, train: Rows, test: Rows, candidates: Sequence[str], seed: int
+) -> dict[str, HeldOut]:
     prepared = pipelines.prepare(encounters.frame[train], encounters.frame[test], seed)
-    scores, _ = pipelines.served(prepared, HEADLINE, seed)
-    rows = int(test.sum())
-    scored = Scored(encounters.labels[test], scores, encounters.patients[test], np.zeros(rows, np.int64))
-    return HeldOut(scored, int(train.sum()))
+    one_fold = np.zeros(int(test.sum()), np.int64)
+    found = {}
+    for name in candidates:
+        scores, _ = pipelines.served(prepared, name, seed)
+        scored = Scored(encounters.labels[test], scores, encounters.patients[test], one_fold)
+        found[name] = HeldOut(scored, int(train.sum()))
+    return found
 
 
 def candidates_by_default() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from readmission_quality.encounters import Encounters
 from readmission_quality.evaluation import (
     ALL_FEATURES,
     CrossValidation,
-    HeldOut,
+    HeldOutQuality,
     Scored,
     cross_validate,
     product_split,
@@ -29,17 +29,6 @@ class Model:
     average_precision: Interval
     fold_roc_auc: list[float]
     fold_average_precision: list[float]
-
-
-@dataclass(frozen=True)
-class Test:
-    """One held-out part: its two measures, the rows, and the share of its rows that were readmitted early."""
-
-    roc_auc: Interval
-    average_precision: Interval
-    train_rows: int
-    test_rows: int
-    prevalence: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +52,9 @@ class Figures:
     all_negative: dict[str, float]
     prevalence: float
     onnx_difference: float
-    temporal: Test
-    temporal_all_earlier: Test
-    product_split: Test
+    temporal: HeldOutQuality
+    temporal_all_earlier: HeldOutQuality
+    product_split: HeldOutQuality
     leaks: dict[str, float]
     seconds: float
 
@@ -83,9 +72,9 @@ def find(
     seed = settings.seed
     crossed = cross_validate(encounters, folds=folds, seed=seed, candidates=candidates, progress=progress)
     progress.say("temporal test, patients apart")
-    apart = temporal(encounters, seed, patients_apart=True)
+    apart = temporal(encounters, (HEADLINE,), seed, patients_apart=True)[HEADLINE]
     progress.say("temporal test, all earlier encounters")
-    earlier = temporal(encounters, seed, patients_apart=False)
+    earlier = temporal(encounters, (HEADLINE,), seed, patients_apart=False)[HEADLINE]
     progress.say("the product's own splits")
     split = product_split(encounters, seed)
     progress.say("leaks")
@@ -106,9 +95,9 @@ def find(
         all_negative=all_negative(encounters.labels),
         prevalence=float(encounters.labels.mean()),
         onnx_difference=crossed.onnx_difference,
-        temporal=_test(apart, samples, seed),
-        temporal_all_earlier=_test(earlier, samples, seed),
-        product_split=_test(split, samples, seed),
+        temporal=apart.quality(samples, seed),
+        temporal_all_earlier=earlier.quality(samples, seed),
+        product_split=split.quality(samples, seed),
         leaks=leaks,
         seconds=progress.seconds,
     )
@@ -132,15 +121,3 @@ def _cost(crossed: CrossValidation, samples: int, seed: int) -> dict[str, Interv
         )
         for metric in ("roc_auc", "average_precision")
     }
-
-
-def _test(held_out: HeldOut, samples: int, seed: int) -> Test:
-    found = held_out.scored.intervals(samples, seed)
-    labels = held_out.scored.labels
-    return Test(
-        found["roc_auc"],
-        found["average_precision"],
-        train_rows=held_out.train_rows,
-        test_rows=len(labels),
-        prevalence=float(labels.mean()),
-    )

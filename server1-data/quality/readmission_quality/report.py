@@ -2,9 +2,15 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from readmission_data.training.bootstrap import Interval
-from readmission_quality.figures import Figures, Model, Test
+from readmission_data.training.candidates import CANDIDATES
+from readmission_quality.evaluation import QUALITY, HeldOutQuality
+from readmission_quality.figures import Figures, Model
+from readmission_quality.partitions import Spread
 from readmission_quality.pipelines import HEADLINE
 
 _INTRODUCTION = """\
@@ -16,25 +22,56 @@ other.
 """
 
 
-def to_json(figures: Figures) -> str:
-    """Return the figures as JSON, in the shape that `readmission_data.model_version.quality_report` reads."""
-    headline = figures.models[HEADLINE]
-    report = {
-        "dataset_sha256": figures.dataset_sha256,
-        "cross_validation": {
-            "roc_auc": _rounded(headline.roc_auc),
-            "average_precision": _rounded(headline.average_precision),
-            "folds": figures.folds,
-            "rows": figures.rows,
-        },
-        "temporal": {
-            "roc_auc": _rounded(figures.temporal.roc_auc),
-            "average_precision": _rounded(figures.temporal.average_precision),
-            "train_rows": figures.temporal.train_rows,
-            "test_rows": figures.temporal.test_rows,
-        },
+def card_figures(figures: Figures) -> dict[str, dict[str, Any]]:
+    """Return what a model card quotes, by candidate, as `model_version.quality_report` reads it."""
+    found: dict[str, dict[str, Any]] = {
+        name: {
+            "cross_validation": {
+                "roc_auc": rounded(model.roc_auc),
+                "average_precision": rounded(model.average_precision),
+                "folds": figures.folds,
+                "rows": figures.rows,
+            }
+        }
+        for name, model in figures.models.items()
+        if name in CANDIDATES
     }
-    return json.dumps(report, indent=2) + "\n"
+    found[HEADLINE]["temporal"] = held_out_figures(figures.temporal)
+    return found
+
+
+def held_out_figures(found: HeldOutQuality) -> dict[str, Any]:
+    """Return the figures of one held-out part as the model card quotes them."""
+    return {
+        "roc_auc": rounded(found.roc_auc),
+        "average_precision": rounded(found.average_precision),
+        "train_rows": found.train_rows,
+        "test_rows": found.test_rows,
+    }
+
+
+def spread_figures(found: Mapping[str, Spread]) -> dict[str, Any]:
+    """Return the spread of the two headline measures as the model card quotes it."""
+    return {
+        name: {"mean": round(found[name].mean, 4), "deviation": round(found[name].deviation, 4)}
+        for name in QUALITY
+    }
+
+
+def merge(path: Path, dataset_sha256: str, candidates: dict[str, dict[str, Any]]) -> None:
+    """Write figures into the report at `path`.
+
+    What it holds about the same data set and is not measured again stays: each script measures a part.
+    """
+    kept: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["dataset_sha256"] == dataset_sha256:
+            kept = content["candidates"]
+    for name, found in candidates.items():
+        kept[name] = kept.get(name, {}) | found
+    report = {"dataset_sha256": dataset_sha256, "candidates": kept}
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def to_markdown(figures: Figures, tried: str) -> str:
@@ -135,7 +172,7 @@ def _model_row(name: str, model: Model) -> str:
     )
 
 
-def _test_row(name: str, test: Test) -> str:
+def _test_row(name: str, test: HeldOutQuality) -> str:
     return (
         f"| {name} | {test.train_rows:,} / {test.test_rows:,} | {test.prevalence:.1%} "
         f"| {_interval(test.roc_auc)} | {_interval(test.average_precision)} |"
@@ -150,5 +187,6 @@ def _interval(interval: Interval) -> str:
     return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"
 
 
-def _rounded(interval: Interval) -> dict[str, float]:
+def rounded(interval: Interval) -> dict[str, float]:
+    """Return an interval to four digits, as JSON holds it."""
     return {name: round(value, 4) for name, value in dataclasses.asdict(interval).items()}

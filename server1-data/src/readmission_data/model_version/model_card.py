@@ -12,7 +12,7 @@ import pandas as pd
 from readmission_data.encounters.columns import MISSING
 from readmission_data.model_version.contract import InputSchema, Interval
 from readmission_data.model_version.groups_at_risk import GroupQuality
-from readmission_data.model_version.quality_report import QualityReport
+from readmission_data.model_version.quality_report import CandidateFigures
 from readmission_data.training import bootstrap
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST
@@ -60,7 +60,7 @@ class Evidence:
 
     `subgroups` is the table of the training run, one row a level of race, gender and age; `positive_rate` the
     share of positives on test; `parity` the worst difference of the graph from scikit-learn, over
-    `parity_rows` rows.
+    `parity_rows` rows; `quality` what the quality report says about this very candidate.
     """
 
     lineage: Lineage
@@ -69,7 +69,7 @@ class Evidence:
     positive_rate: float
     parity: float
     parity_rows: int
-    quality: QualityReport | None
+    quality: CandidateFigures | None
 
 
 def _spell(figure: Interval, digits: int = 3) -> str:
@@ -154,21 +154,34 @@ def _quality(schema: InputSchema, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
-def _beyond_the_split(report: QualityReport | None) -> str:
+def _beyond_the_split(schema: InputSchema, report: CandidateFigures | None) -> str:
     if report is None:
         return ""
-    lines = ["## Beyond this split", "", "| | ROC AUC | Average precision |", "|---|---|---|"]
+    lines = [
+        "## Beyond this split",
+        f"Figures of `{schema.candidate}` at its first settings, fitted anew for each row.",
+        "",
+        "| | ROC AUC | Average precision |",
+        "|---|---|---|",
+    ]
     if report.cross_validation:
         found = report.cross_validation
         lines.append(_row("Cross-validation, folds by patient", found.roc_auc, found.average_precision))
+    if report.partitions:
+        parts = report.partitions
+        spreads = (
+            f"{spread.mean:.3f} ± {spread.deviation:.3f}"
+            for spread in (parts.roc_auc, parts.average_precision)
+        )
+        lines.append(_row(f"{parts.number} partitions by patient, mean and deviation", *spreads))
     if report.temporal:
         late = report.temporal
         lines.append(_row("Later encounters", late.roc_auc, late.average_precision))
         lines += [
             "",
-            f"Later encounters: the same pipeline trained on the {late.train_rows:,} earlier encounters and",
-            f"tested on the last {late.test_rows:,} by `encounter_id`. **This is nearer to what a hospital",
-            "will see** than the test split above. It was measured for this card and chose nothing.",
+            f"Later encounters: trained on the {late.train_rows:,} earlier encounters and tested on the last",
+            f"{late.test_rows:,} by `encounter_id`. **This is closer to what a hospital will see** than the",
+            "test split above. It was measured for this card and chose nothing.",
         ]
     return "\n".join([*lines, ""])
 
@@ -253,7 +266,7 @@ def write(schema: InputSchema, evidence: Evidence) -> str:
         _LIMITS,
         _data(schema, evidence.lineage),
         _quality(schema, evidence),
-        _beyond_the_split(evidence.quality),
+        _beyond_the_split(schema, evidence.quality),
         _fairness(evidence),
         _use(schema),
         _checks(evidence),

@@ -1,7 +1,7 @@
-"""What the cross-validation script found out about this pipeline, for the model card.
+"""What the cross-validation script measured of each candidate, for the model card.
 
 The script is run by hand (`server1-data/quality`); its figures are printed, never used to choose a model.
-What it found on the public data set comes with this package, in `quality_reference.json`; the setting
+The figures for the public data set come with this package, in `quality_reference.json`; the setting
 `quality_report` names another file, for a data set of your own.
 """
 
@@ -34,18 +34,42 @@ class TemporalTest(Figures):
     test_rows: int
 
 
-class QualityReport(_Part):
-    """Figures for the data set with this checksum."""
+class Spread(_Part):
+    """Mean and standard deviation of a measure."""
 
-    dataset_sha256: str
+    mean: float
+    deviation: float
+
+
+class Partitions(_Part):
+    """Quality over random partitions by patient, the whole pipeline fitted anew in each."""
+
+    number: int
+    roc_auc: Spread
+    average_precision: Spread
+
+
+class CandidateFigures(_Part):
+    """What was measured of one candidate."""
+
     cross_validation: Figures | None = None
+    partitions: Partitions | None = None
     temporal: TemporalTest | None = None
 
 
-def read(path: Path | None, dataset_sha256: str) -> QualityReport | None:
-    """Return the report at `path`, by default the packaged one; None where it is about another data set.
+class QualityReport(_Part):
+    """Figures for the data set with this checksum, by candidate."""
 
-    Raises RegistryError where the file cannot be read: a card without it would look as if nobody had tried.
+    dataset_sha256: str
+    candidates: dict[str, CandidateFigures]
+
+
+def read(path: Path | None, dataset_sha256: str, candidate: str) -> CandidateFigures | None:
+    """Return what the report at `path`, by default the packaged one, says about one candidate.
+
+    None if the report is about another data set or does not cover the candidate: figures of another candidate
+    say nothing about this one. Raises RegistryError if the file cannot be read: a card without its figures
+    would look as if nobody had measured them.
     """
     path = path or PACKAGED
     try:
@@ -54,4 +78,4 @@ def read(path: Path | None, dataset_sha256: str) -> QualityReport | None:
         raise RegistryError(
             f"the quality report {path.name} cannot be read: {type(error).__name__}"
         ) from error
-    return report if report.dataset_sha256 == dataset_sha256 else None
+    return report.candidates.get(candidate) if report.dataset_sha256 == dataset_sha256 else None

@@ -88,7 +88,9 @@ def write(folder: Path, sources: Sources, settings: DataSettings, model: Model) 
         positive_rate=float(test.labels.mean()),
         parity=difference,
         parity_rows=sum(len(frame) for frame in checked),
-        quality=quality_report.read(settings.quality_report, sources.lineage.dataset_sha256),
+        quality=quality_report.read(
+            settings.quality_report, sources.lineage.dataset_sha256, sources.result.candidate
+        ),
     )
     _save_graph(folder, onnx_model, encoding, model)
     input_schema.write(schema, folder / SCHEMA_FILE)

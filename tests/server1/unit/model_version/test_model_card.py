@@ -15,6 +15,7 @@ from readmission_data.model_version import groups_at_risk, input_schema, model_c
 from readmission_data.model_version.contract import Dataset, InputSchema, Interval
 from readmission_data.model_version.groups_at_risk import GroupQuality
 from readmission_data.training import bootstrap
+from readmission_data.training.candidates import CANDIDATES
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST
 
@@ -173,41 +174,74 @@ def test_a_synthetic_model_says_so_first(sample: Sample) -> None:
     assert "must never be used for one" in lines[4]
 
 
-def test_the_temporal_test_is_quoted(sample: Sample, tmp_path: Path) -> None:
-    figures = {"roc_auc": {"value": 0.655, "low": 0.64, "high": 0.67}, "average_precision": {"value": 0.175}}
+def figures(value: float) -> dict[str, dict[str, float]]:
+    return {
+        "roc_auc": {"value": value, "low": value - 0.015, "high": value + 0.015},
+        "average_precision": {"value": value - 0.48},
+    }
+
+
+def test_a_card_quotes_its_own_candidate_or_nobody(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(
         json.dumps(
             {
                 "dataset_sha256": SHA,
-                "cross_validation": figures | {"folds": 5},
-                "temporal": figures | {"train_rows": 80_000, "test_rows": 15_000},
+                "candidates": {
+                    "lightgbm": {
+                        "cross_validation": figures(0.685) | {"folds": 5},
+                        "temporal": figures(0.655) | {"train_rows": 80_000, "test_rows": 15_000},
+                        "partitions": {
+                            "number": 10,
+                            "roc_auc": {"mean": 0.6841, "deviation": 0.0052},
+                            "average_precision": {"mean": 0.2471, "deviation": 0.0061},
+                        },
+                    },
+                    "random_forest": {"cross_validation": figures(0.671)},
+                },
             }
         )
     )
-    card = model_card.write(schema(sample, "uci"), evidence(report=quality_report.read(path, SHA)))
-    assert "| Later encounters | 0.655 (0.640 to 0.670) | 0.175 |" in card
-    assert "trained on the 80,000 earlier encounters and\ntested on the last 15,000" in card
-    assert "chose nothing" in card
+
+    def card(champion: str) -> str:
+        described = schema(sample, "uci").model_copy(update={"candidate": champion})
+        return model_card.write(described, evidence(report=quality_report.read(path, SHA, champion)))
+
+    first = card("lightgbm")
+    assert "Figures of `lightgbm`" in first
+    assert "| Cross-validation, folds by patient | 0.685 (0.670 to 0.700) | 0.205 |" in first
+    assert "| Later encounters | 0.655 (0.640 to 0.670) | 0.175 |" in first
+    assert "| 10 partitions by patient, mean and deviation | 0.684 ± 0.005 | 0.247 ± 0.006 |" in first
+    assert "trained on the 80,000 earlier encounters and tested on the last\n15,000" in first
+    assert "chose nothing" in first
+    # Another champion: its own cross-validation, and no temporal test, which was not made for it.
+    second = card("random_forest")
+    assert "Figures of `random_forest`" in second
+    assert "| Cross-validation, folds by patient | 0.671 (0.656 to 0.686) | 0.191 |" in second
+    assert not [figure for figure in ("0.685", "0.655", "Later encounters", "partitions") if figure in second]
+    # One that nobody measured.
+    third = card("hist_gradient_boosting")
+    assert not [text for text in ("Beyond this split", "0.685", "0.671", "0.655") if text in third]
     # Figures of another data set say nothing about this one.
-    assert quality_report.read(path, "0" * 64) is None
+    assert quality_report.read(path, "0" * 64, "lightgbm") is None
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"dataset_sha256": 3}'])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"dataset_sha256": 3}', '{"dataset_sha256": "ab"}'])
 def test_a_report_that_cannot_be_read_is_an_error(tmp_path: Path, content: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(content)
     with pytest.raises(RegistryError, match=r"report\.json cannot be read"):
-        quality_report.read(path, SHA)
+        quality_report.read(path, SHA, "lightgbm")
     with pytest.raises(RegistryError, match=r"none\.json cannot be read"):
-        quality_report.read(tmp_path / "none.json", SHA)
+        quality_report.read(tmp_path / "none.json", SHA, "lightgbm")
 
 
-def test_the_packaged_report_can_be_read() -> None:
+def test_the_packaged_report_covers_every_candidate() -> None:
     known = json.loads(quality_report.PACKAGED.read_text())["dataset_sha256"]
-    report = quality_report.read(None, known)
-    assert report is not None
-    assert report.temporal is not None
+    for candidate in CANDIDATES:
+        found = quality_report.read(None, known, candidate)
+        assert found is not None
+        assert found.cross_validation is not None
 
 
 def test_groups_are_measured_on_their_own_rows(sample: Sample) -> None:

@@ -72,12 +72,12 @@ def test_leaks_look_far_too_good(quick_run):
 def test_the_model_card_can_read_the_report(quick_run):
     _, page, path = quick_run
     sha256 = json.loads(path.read_text())["dataset_sha256"]
-    report = quality_report.read(path, sha256)
+    report = quality_report.read(path, sha256, "lightgbm")
     assert report is not None
     assert f"{report.cross_validation.roc_auc.value:.4f}" in page
     assert f"{report.temporal.average_precision.value:.4f}" in page
     assert f"{report.temporal.train_rows:,} / {report.temporal.test_rows:,}" in page
-    assert quality_report.read(path, "0" * 64) is None
+    assert quality_report.read(path, "0" * 64, "lightgbm") is None
 
 
 def test_it_tells_what_is_wrong_with_the_data_set(tmp_path, monkeypatch, capsys):

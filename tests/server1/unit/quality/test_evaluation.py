@@ -50,7 +50,11 @@ def parted(monkeypatch, cohort, call):
 
 
 def test_the_temporal_test_is_about_the_last_encounters(monkeypatch, cohort):
-    train, test = parted(monkeypatch, cohort, lambda rows: evaluation.temporal(rows, 1, patients_apart=True))
+    train, test = parted(
+        monkeypatch,
+        cohort,
+        lambda rows: evaluation.temporal(rows, ("lightgbm",), 1, patients_apart=True)["lightgbm"],
+    )
     assert len(test) == round(0.15 * len(cohort))
     assert train["encounter_id"].max() < test["encounter_id"].min()
     assert not set(train["patient_nbr"]) & set(test["patient_nbr"])
