@@ -101,7 +101,7 @@ class Server:
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            # Politely first: BentoML's workers leave the process group, and only it can stop them.
+            # SIGTERM first: a server stops its own workers.
             self.process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
@@ -176,7 +176,7 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             ]
         }
 
-    lit_port, bento_port, mlserver_port = ports(), ports(), ports()
+    mlserver_port = ports()
     mlserver_folder = folder / "mlserver"
     mlserver_folder.mkdir()
     (mlserver_folder / "model-settings.json").write_text(
@@ -222,15 +222,6 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             BENCH_FIELDS=",".join(field["name"] for field in version.schema["fields"]),
         ),
         Server(
-            "LitServe",
-            [VENVS / "bench-litserve/bin/python", PEERS / "litserve_server.py"],
-            lit_port,
-            "/predict",
-            _same,
-            _probability,
-            bench | {"BENCH_PORT": str(lit_port)},
-        ),
-        Server(
             "MLServer",
             [VENVS / "bench-mlserver/bin/mlserver", "start", mlserver_folder],
             mlserver_port,
@@ -239,21 +230,9 @@ def catalogue(version: Version, folder: Path, ports: Callable[[], int]) -> list[
             lambda answer: answer["outputs"][0]["data"][0],
             bench,
         ),
-        Server(
-            "BentoML",
-            [
-                VENVS / "bench-bentoml/bin/bentoml", "serve", "bentoml_service:Readmission",
-                "--working-dir", PEERS, "--host", "127.0.0.1", "--port", str(bento_port),
-            ],
-            bento_port,
-            "/predict",
-            lambda patient: {"patient": patient},
-            _probability,
-            bench | {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder / "bentoml")},
-        ),
         under_uvicorn("FastAPI no-op", VENVS / "api/bin/python", "fastapi_noop:app", ports()),
         under_uvicorn("bare ASGI no-op", VENVS / "api/bin/python", "bare_asgi:app", ports()),
-    ]  # fmt: skip
+    ]
 
 
 def _first(value: Any) -> float:

@@ -34,7 +34,7 @@ from servers import CHECKOUT, MODEL, VENVS, Server, Version, catalogue
 from readmission_loadtest.patients import draw
 
 BENCH = Path(__file__).parent
-PEER_ENVIRONMENTS = ("bentoml", "litserve", "mlflow", "mlserver")
+PEER_ENVIRONMENTS = ("mlflow", "mlserver")
 CONNECTIONS = (1, 8, 32)
 SERVER_CORE, LOAD_CORE = 0, 1
 LONGEST_SECONDS = 30

@@ -11,22 +11,24 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from readmission_api.http.about import about_routes, package_version
-from readmission_api.http.application import Application, add_error_handlers
-from readmission_api.http.batch import batch_routes
-from readmission_api.http.explain import explain_routes
-from readmission_api.http.health import health_routes
-from readmission_api.http.model import model_routes
-from readmission_api.http.openapi import describe
-from readmission_api.http.outcomes import outcome_routes
-from readmission_api.http.parts import Admission, Parts
-from readmission_api.http.problems import log_crash
-from readmission_api.http.reload import reload_routes
+from readmission_api.logs import LogContext, log_crash, logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
 from readmission_api.model_store.store import ModelStore
 from readmission_api.observers import Observers
+from readmission_api.routes.about import about_routes, package_version
+from readmission_api.routes.accounting import Accounting
+from readmission_api.routes.application import Application, add_error_handlers
+from readmission_api.routes.batch import batch_routes
+from readmission_api.routes.bodies import Bodies
+from readmission_api.routes.explain import explain_routes
+from readmission_api.routes.health import health_routes
+from readmission_api.routes.model import model_routes
+from readmission_api.routes.openapi import describe
+from readmission_api.routes.outcomes import outcome_routes
+from readmission_api.routes.parts import Admission, Parts
+from readmission_api.routes.reload import reload_routes
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
 
@@ -36,24 +38,27 @@ _WORKER_SECONDS: Final = 1.0
 _OUTCOME_SECONDS: Final = 60.0
 
 
-def create_app(settings: ApiSettings | None = None) -> Application:
+def create_app(settings: ApiSettings | None = None) -> Accounting:
     """Build the inference API; without settings they are read from the environment."""
     parts = _parts(settings or ApiSettings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # A thread that works in the background gives way to requests ten times as fast as by default.
+        # Background threads give way to requests ten times as fast as by default.
         sys.setswitchinterval(_SWITCH_SECONDS)
+        context = LogContext(parts.store.serving_version)
+        logger.addFilter(context)
         parts.observers.start()
         parts.instruments.forget_dead_workers()
-        # The first model, if it comes soon, is there before the first request.
+        # If the first model loads soon, it is there before the first request.
         first = asyncio.create_task(_look(parts))
         await asyncio.wait({first}, timeout=_FIRST_SECONDS)
         background = [
+            asyncio.create_task(parts.bodies.watch()),
             asyncio.create_task(_follow_alias(parts, first)),
             asyncio.create_task(_follow_outcomes(parts)),
         ]
-        # What is there now stays: to look through it for garbage would hold all requests up for 0.1 s.
+        # What exists now stays: searching it for garbage would delay all requests by 0.1 s.
         gc.collect()
         gc.freeze()
         try:
@@ -63,9 +68,10 @@ def create_app(settings: ApiSettings | None = None) -> Application:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await asyncio.to_thread(parts.observers.stop)
+            logger.removeFilter(context)
 
-    # On a closed network the page of the document has only what this server gives: the scripts come from a
-    # package, and nobody else is asked whether the document is valid.
+    # The documentation page works on a closed network: its scripts come from a package, and no other server
+    # validates the document.
     api = FastAPIOffline(
         title="Readmission API",
         version=package_version(),
@@ -73,8 +79,10 @@ def create_app(settings: ApiSettings | None = None) -> Application:
         lifespan=lifespan,
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},
+        # A redirect would repeat the scheme and the host that the client sent.
+        redirect_slashes=False,
     )
-    add_error_handlers(api, parts)
+    add_error_handlers(api)
     describe(api, parts)
     for routes in (
         about_routes,
@@ -86,7 +94,7 @@ def create_app(settings: ApiSettings | None = None) -> Application:
         reload_routes,
     ):
         api.include_router(routes(parts))
-    return Application(api, parts)
+    return Accounting(Application(api, parts), parts)
 
 
 def _parts(settings: ApiSettings) -> Parts:
@@ -110,12 +118,13 @@ def _parts(settings: ApiSettings) -> Parts:
         disk,
         scoring,
         Admission(settings.max_batches, settings.max_batch_queue),
+        Bodies(settings.body_timeout_seconds),
         observers,
     )
 
 
 async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
-    """Look at the alias, over and over."""
+    """Look at the alias repeatedly."""
     await first
     while True:
         await _pause(parts)
@@ -123,7 +132,7 @@ async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
 
 
 async def _follow_outcomes(parts: Parts) -> None:
-    """Measure the quality in production, over and over: each outcome reaches one process only."""
+    """Measure the quality in production repeatedly: each outcome reaches one process only."""
     while True:
         await _try(parts.observers.update_quality, "the look at the outcomes")
         await asyncio.sleep(_OUTCOME_SECONDS)
@@ -134,7 +143,7 @@ async def _look(parts: Parts) -> None:
 
 
 async def _try(work: Callable[[], object], what: str) -> None:
-    """Do a piece of background work in a thread; a crash is logged, for the next time may go better."""
+    """Run a background task in a thread; log a crash, since the next run may succeed."""
     try:
         await asyncio.to_thread(work)
     except Exception as error:  # noqa: BLE001 - what follows the alias must not end

@@ -1,6 +1,6 @@
 """The errors of the inference API.
 
-Each message is one line that a person can act on, and holds no patient's values.
+Each message is one line that a person can act on, and contains no patient's values.
 """
 
 from typing import Any
@@ -9,18 +9,18 @@ import msgspec
 
 
 class ReadmissionApiError(Exception):
-    """Something that the person who runs or calls the API can mend."""
+    """An error that the operator or the client of the API can fix."""
 
 
 class BadSettingError(ReadmissionApiError):
-    """A setting that can't be had here: an address that is taken, a folder that can't be written."""
+    """A setting that does not work on this machine: an address in use, a folder that is not writable."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is wrong with one field of one patient.
 
-    `given` is the JSON kind of what came, never its value. `allowed` is a list of levels, a range or a
-    pattern. `row` is the patient's index in a list, from 0.
+    `given` is the JSON type of the value, never the value itself. `allowed` is a list of levels, a range or
+    a pattern. `row` is the patient's index in a list, from 0.
     """
 
     code: str
@@ -32,7 +32,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RefusedError(ReadmissionApiError):
-    """A request that gets an error answer instead of a prediction."""
+    """A request that gets an error response."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class PatientRefusedError(ReadmissionApiError):
 
 
 class BadJsonError(ReadmissionApiError):
-    """Text that is not JSON as RFC 8259 has it."""
+    """Text that is not JSON as defined by RFC 8259."""
 
 
 class BadEncodingError(ReadmissionApiError):
@@ -68,7 +68,10 @@ class BadEncodingError(ReadmissionApiError):
 
 
 class OverloadedError(ReadmissionApiError):
-    """The server has all the work it can take."""
+    """The server is overloaded."""
+
+    def __init__(self, message: str = "the server is overloaded; try again in a second") -> None:
+        super().__init__(message)
 
 
 class ModelRefusedError(ReadmissionApiError):
@@ -80,8 +83,8 @@ class ModelRefusedError(ReadmissionApiError):
 
 
 class RegistryUnreachableError(ReadmissionApiError):
-    """The tracking server does not answer, or not as one."""
+    """The tracking server does not answer, or gives an unexpected response."""
 
 
 class PredictionLogError(ReadmissionApiError):
-    """The table of predictions can't be read or written now."""
+    """The prediction log cannot be read or written now."""

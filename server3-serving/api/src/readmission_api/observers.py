@@ -1,6 +1,5 @@
 """Those who are told of every scored patient: drift, the challenger in the shadow, the prediction log."""
 
-import logging
 import math
 import resource
 import sys
@@ -13,17 +12,16 @@ from typing import Final
 from sqlalchemy import Engine
 
 from readmission_api.errors import PredictionLogError
+from readmission_api.logs import logger
 from readmission_api.metrics.drift import DriftWindow
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.tables import connect
 from readmission_api.prediction_log.writer import PredictionWriter
-from readmission_api.scoring import Scored
+from readmission_api.scored import Scored
 from readmission_api.settings import ApiSettings
 from readmission_api.shadow import Shadow
-
-logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS: Final = 5.0
 

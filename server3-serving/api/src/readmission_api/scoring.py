@@ -1,14 +1,12 @@
 """Single patients that wait for the model, scored together.
 
-A call of the graph costs some 16 microseconds before the first row and 8 a row, so requests that arrive
-in the same turn of the event loop share one call. Nobody waits for company: a turn's rows are scored as
-soon as the loop has read what had arrived. While requests come one at a time the two more turns that this
-takes are saved: after a turn with one request the next few are scored where they stand.
+A call of the graph costs some 16 microseconds before the first row and 8 per row, so requests that arrive in
+the same turn of the event loop share one call. No request waits for others to arrive: a turn's rows are
+scored as soon as the loop has read what was there.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import time
 from typing import Final
 
@@ -16,42 +14,14 @@ from readmission_api.errors import OverloadedError
 from readmission_api.metrics.instruments import Instruments, VersionCounters
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
+from readmission_api.scored import Scored
 
 MAX_TOGETHER: Final = 64
 """Rows in one call of the graph: more would save little and keep the first one waiting."""
 
-ALONE_IN_A_ROW: Final = 8
-"""Requests scored where they stand before a turn is waited for again, to see whether others came with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Patients that one call of the graph scored, at a Unix time.
-
-    `numbers` are their places in their requests.
-    """
-
-    predictor: Predictor
-    request_ids: Sequence[str]
-    numbers: Sequence[int]
-    rows: Sequence[Row]
-    risks: Sequence[float]
-    at: float
-
-    def part(self, first: int, end: int | None) -> "Scored":
-        """Return some of them, by their places here."""
-        return Scored(
-            self.predictor,
-            self.request_ids[first:end],
-            self.numbers[first:end],
-            self.rows[first:end],
-            self.risks[first:end],
-            self.at,
-        )
-
 
 class Scoring:
-    """Scores patients and tells the metrics, the prediction log and the shadow about them."""
+    """Scores patients and passes them on to the metrics, the prediction log and the shadow."""
 
     def __init__(
         self, instruments: Instruments, *, max_queue: int, on_scored: Callable[[Scored], None]
@@ -60,34 +30,16 @@ class Scoring:
         self._max_queue = max_queue
         self._on_scored = on_scored
         self._waiting: list[tuple[Predictor, str, Row, asyncio.Future[float]]] = []
-        self._alone = 0
         self._counters: dict[Predictor, VersionCounters] = {}
         self._single_size = instruments.sizes.labels("/predict").observe
         self._batch_size = instruments.sizes.labels("/predict_batch").observe
         self._observe_score = instruments.scores.observe
 
-    def alone(self, predictor: Predictor, request_id: str, row: Row) -> float | None:
-        """Return the risk of one patient at once where requests come one at a time: None where not."""
-        if not self._alone or self._waiting:
-            return None
-        self._alone -= 1
-        rows = (row,)
-        risks = predictor.score(rows)
-        # Told in the loop's next turn: by then the answer is on its way.
-        asyncio.get_running_loop().call_soon(
-            self._tell_alone, Scored(predictor, (request_id,), (0,), rows, risks, time())
-        )
-        return risks[0]
-
-    def _tell_alone(self, scored: Scored) -> None:
-        self._single_size(1)
-        self._tell(scored)
-
     def one(self, predictor: Predictor, request_id: str, row: Row) -> "asyncio.Future[float]":
-        """Return the risk of one patient, to be awaited; raises `OverloadedError` where too many wait."""
+        """Return the future risk of one patient; raise `OverloadedError` if too many wait."""
         waiting = self._waiting
         if len(waiting) >= self._max_queue:
-            raise OverloadedError("the server has all the work it can take; try again in a second")
+            raise OverloadedError
         loop = asyncio.get_running_loop()
         if not waiting:
             loop.call_soon(self._score_waiting)
@@ -101,13 +53,12 @@ class Scoring:
         """Return the risks of patients of one request. Blocks: not for the event loop."""
         risks = predictor.score(rows)
         self._batch_size(len(rows))
-        self._tell(Scored(predictor, [request_id] * len(rows), numbers, rows, risks, time()))
+        self._pass_on(Scored(predictor, [request_id] * len(rows), numbers, rows, risks, time()))
         return risks
 
     def _score_waiting(self) -> None:
         waiting = self._waiting
         self._waiting = []
-        self._alone = ALONE_IN_A_ROW if len(waiting) == 1 else 0
         for start in range(0, len(waiting), MAX_TOGETHER):
             together = waiting[start : start + MAX_TOGETHER]
             # A swap may have come between two requests: each is scored by the version that read it.
@@ -120,7 +71,7 @@ class Scoring:
         _, request_ids, rows, futures = zip(*together, strict=True)
         try:
             risks = predictor.score(rows)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, the requests that wait must get it
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
@@ -129,10 +80,15 @@ class Scoring:
             # A client that left has cancelled its future.
             if not future.done():
                 future.set_result(risk)
-        self._single_size(len(rows))
-        self._tell(Scored(predictor, request_ids, (0,) * len(rows), rows, risks, time()))
+        # The answers come first: the requests that wait are called before this is.
+        scored = Scored(predictor, request_ids, (0,) * len(rows), rows, risks, time())
+        asyncio.get_running_loop().call_soon(self._pass_on_singles, scored)
 
-    def _tell(self, scored: Scored) -> None:
+    def _pass_on_singles(self, scored: Scored) -> None:
+        self._single_size(len(scored.rows))
+        self._pass_on(scored)
+
+    def _pass_on(self, scored: Scored) -> None:
         predictor, risks = scored.predictor, scored.risks
         counters = self._counters.get(predictor)
         if counters is None:

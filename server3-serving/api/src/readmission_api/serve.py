@@ -6,56 +6,46 @@ import signal
 import socket
 import sys
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from readmission_api.errors import BadSettingError
-from readmission_api.http.protocol import Connection
+from readmission_api.logs import configuration
 from readmission_api.metrics.instruments import MULTIPROCESS_DIR
 from readmission_api.settings import ApiSettings
 
 _APP: Final = "readmission_api.app:create_app"
 _BACKLOG: Final = 2048
 
-_LOGGING: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"err": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": "INFO", "handlers": ["err"]},
-    "loggers": {"uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False}},
-}
-
 
 def serve(settings: ApiSettings) -> None:
-    """Serve until SIGTERM or SIGINT; requests that run then are answered first.
+    """Serve until SIGTERM or SIGINT; answer the requests that are running then.
 
-    Raises `BadSettingError` before anything is served.
+    Raise `BadSettingError` before anything is served.
     """
     listening = _bind(settings)
-    # uvicorn raises the signal again once it has ended well.
+    # uvicorn raises the signal again after it has shut down.
     signal.signal(signal.SIGTERM, _end)
     if settings.workers == 1:
         uvicorn.Server(_config(settings)).run(sockets=[listening])
         return
-    # Each worker counts for itself, in files that the one that is scraped adds up.
+    # Each worker counts in files of its own; the worker that is scraped adds them up.
     folder = settings.state_dir / f"metrics-{settings.port}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise BadSettingError(
-            f"READMISSION_API_STATE_DIR: {folder} can't be made ({error.strerror}); "
-            "give a folder that can be written to"
+            f"READMISSION_API_STATE_DIR: cannot create {folder} ({error.strerror}); give a writable folder"
         ) from None
     os.environ[MULTIPROCESS_DIR] = str(folder)
     Multiprocess(_config(settings), sockets=[listening]).run()
 
 
 def _bind(settings: ApiSettings) -> socket.socket:
-    """Take the port before anything else is done; raises `BadSettingError`."""
+    """Bind the port before anything else is done; raise `BadSettingError`."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,8 +54,8 @@ def _bind(settings: ApiSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise BadSettingError(
-            f"READMISSION_API_HOST, READMISSION_API_PORT: {settings.host} port {settings.port} can't be "
-            f"listened on ({error.strerror}); give an address of this machine and a free port"
+            f"READMISSION_API_HOST, READMISSION_API_PORT: cannot listen on {settings.host} port "
+            f"{settings.port} ({error.strerror}); give an address of this machine and a free port"
         ) from None
     listening.set_inheritable(True)
     return listening
@@ -83,7 +73,7 @@ def _config(settings: ApiSettings) -> uvicorn.Config:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=Connection,
+        http="httptools",
         ws="none",
         backlog=_BACKLOG,
         access_log=False,
@@ -91,5 +81,5 @@ def _config(settings: ApiSettings) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=settings.drain_seconds,
-        log_config=_LOGGING,
+        log_config=configuration(settings.log_format),
     )

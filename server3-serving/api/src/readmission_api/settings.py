@@ -10,11 +10,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from readmission_api.logs import LogFormat
+
 _LOG_DATABASES: Final = ("mysql+pymysql", "mariadb+pymysql", "sqlite")
 
 
 class ApiSettings(BaseSettings):
-    """What the inference API can be told.
+    """The settings of the inference API.
 
     Each field is an environment variable with the prefix `READMISSION_API_`, for example
     `READMISSION_API_TRACKING_URI`.
@@ -36,7 +38,7 @@ class ApiSettings(BaseSettings):
         default=10, gt=0, description="Patience with one call of the registry"
     )
     state_dir: Path = Field(
-        default=Path(".demo/serving"), description="Folder for the verified copy of the model"
+        default=Path("/var/lib/readmission"), description="Folder for the verified copy of the model"
     )
 
     shadow: bool = Field(default=True, description="Score the challenger on the same patients, unseen")
@@ -67,14 +69,12 @@ class ApiSettings(BaseSettings):
     max_batch_rows: int = Field(default=5_000, ge=1, description="Most patients in a JSON list")
     max_csv_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="Longest CSV upload")
     body_timeout_seconds: float = Field(
-        default=10, gt=0, description="Longest pause of a client that sends a body"
-    )
-    header_timeout_seconds: float = Field(
-        default=10, gt=0, description="Time for a request's headers to arrive"
+        default=10, gt=0, description="Time for a body to arrive, plus a second for each 16 KiB of it"
     )
     max_queue: int = Field(default=512, ge=1, description="Single patients that wait for the model at most")
     max_batches: int = Field(default=4, ge=1, description="Batches and explanations that run at once")
     max_batch_queue: int = Field(default=16, ge=0, description="Batches and explanations that wait at most")
+    log_format: LogFormat = Field(default="text", description="Log lines: text or json")
     drain_seconds: int = Field(default=20, ge=0, description="Time for running requests to end after SIGTERM")
 
     drift_window: int = Field(

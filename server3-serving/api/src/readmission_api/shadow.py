@@ -1,20 +1,17 @@
 """The challenger, scored on the same patients where nobody sees it."""
 
-import logging
 import threading
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from readmission_api.logs import logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
-from readmission_api.scored_queue import ScoredQueue
-from readmission_api.scoring import Scored
-
-logger = logging.getLogger(__name__)
+from readmission_api.scored import Scored, ScoredQueue
 
 _TURN_SECONDS: Final = 0.2
 

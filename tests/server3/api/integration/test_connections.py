@@ -1,4 +1,4 @@
-"""One patient over connections of every kind: the short way of an answer leaves HTTP as it is."""
+"""One patient over connections of every kind: pipelined, closing, chunked, HTTP/1.0, `Expect`."""
 
 import json
 import re

@@ -11,7 +11,6 @@ import pytest
 import uvicorn
 
 from readmission_api.app import create_app
-from readmission_api.http.protocol import Connection
 from readmission_api.settings import ApiSettings
 from server3.api.support.tracking import free_port
 
@@ -30,9 +29,7 @@ def client(tmp_path, shared_registry):
         reload_seconds=3600,
     )
     server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings), port=port, http=Connection, proxy_headers=False, log_level="warning"
-        )
+        uvicorn.Config(create_app(settings), port=port, proxy_headers=False, log_level="warning")
     )
     thread = threading.Thread(target=server.run)
     thread.start()

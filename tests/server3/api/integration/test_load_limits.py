@@ -24,7 +24,6 @@ def limited(tmp_path_factory, shared_registry):
         max_batch_queue=0,
         max_queue=1,
         body_timeout_seconds=1,
-        header_timeout_seconds=4,
     ) as service:
         yield service.start()
 
@@ -76,18 +75,6 @@ def test_a_body_that_does_not_come_is_not_waited_for(limited, path):
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"code":"body_timeout"' in answer
         assert time.monotonic() - started < 9
-
-
-def test_headers_that_do_not_come_are_not_waited_for(limited, patient):
-    connections = []
-    for start in (b"", b"POST /predict HTTP/1.1\r\nhost: a\r\nx-slow: "):
-        connection = socket.create_connection(("127.0.0.1", limited.port), timeout=30)
-        connection.sendall(start)
-        connections.append(connection)
-    for connection in connections:
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
-        connection.close()
-    assert limited.http.post("/predict", json=patient).status_code == 200
 
 
 def test_a_client_that_leaves_is_no_error(limited, patient):

@@ -5,8 +5,6 @@ import json
 import os
 import time
 
-import pytest
-
 from server3.api.conftest import schema_of
 from server3.api.support.load import under_load
 
@@ -70,19 +68,3 @@ def test_no_answer_is_lost_late_or_mixed(registry, versions, new_service):
         assert f"{answer.body['probability']:.7g}" in known[version]
         assert answer.body["class"] == int(answer.body["probability"] >= thresholds[version])
     print(f"{len(load.answers)} answers in {lasted:.0f} s over {CHANGES} changes")  # noqa: T201 - with -s
-
-
-@pytest.mark.parametrize("connections", [8])
-def test_sigterm_loses_no_request(registry, versions, patient, new_service, connections):
-    registry.register(versions.one, "production")
-    service = new_service(registry).start()
-
-    def stop_soon():
-        time.sleep(0.7)
-        assert service.stop() == 0
-
-    bodies = [json.dumps(patient).encode()]
-    load = asyncio.run(under_load(service.port, bodies, connections, stop_soon))
-    assert load.broken == 0
-    assert {answer.status for answer in load.answers} == {200}
-    assert len(load.answers) > 100

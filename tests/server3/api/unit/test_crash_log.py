@@ -1,6 +1,6 @@
 import logging
 
-from readmission_api.http.problems import log_crash
+from readmission_api.logs import log_crash
 
 
 def test_a_crash_is_found_by_its_request_and_tells_no_values(caplog):

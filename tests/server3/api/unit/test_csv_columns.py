@@ -4,8 +4,8 @@ import io
 import pytest
 
 from readmission_api.errors import RefusedError
-from readmission_api.http.csv_upload import CsvColumns, read_header, score_lines
 from readmission_api.metrics.instruments import Instruments
+from readmission_api.routes.csv_upload import CsvColumns, read_header, score_lines
 from readmission_api.scoring import Scoring
 
 

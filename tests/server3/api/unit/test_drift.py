@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from readmission_api.metrics.drift import DriftWindow, stability_index
-from readmission_api.scoring import Scored
+from readmission_api.scored import Scored
 from server3.api.conftest import load_folder
 
 

@@ -55,10 +55,8 @@ def value(application, name, **labels):
 
 @pytest.mark.parametrize("answer", [None, float("nan")])
 @pytest.mark.parametrize("path", ["/predict", "/predict_batch", "/explain"])
-@pytest.mark.parametrize("alone", [0, 5])
-def test_a_failing_graph(application, predictor, patient, caplog, answer, path, alone):
+def test_a_failing_graph(application, predictor, patient, caplog, answer, path):
     serve(application, predictor, answer)
-    application.parts.scoring._alone = alone
     with caplog.at_level(logging.INFO):
         answer = ask(application, "POST", path, json=[patient] if path == "/predict_batch" else patient)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
@@ -93,7 +91,7 @@ def test_figures_that_fail_do_not_end_the_looks_at_the_alias(tmp_path, monkeypat
     monkeypatch.setattr(application.parts.observers, "update_gauges", lambda: 1 / 0)
 
     async def live():
-        async with application.api.router.lifespan_context(application.api):
+        async with application.app.api.router.lifespan_context(application.app.api):
             for _ in range(3):
                 assert await asyncio.to_thread(looks.acquire, timeout=30)
 

@@ -10,12 +10,12 @@ import pytest
 
 from readmission_api import app as app_module
 from readmission_api.app import create_app
-from readmission_api.http.application import Application
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
 from readmission_api.prediction_log.tables import create_tables
 from readmission_api.predictor.predictor import ModelVersion
-from readmission_api.scoring import Scored
+from readmission_api.routes.accounting import Accounting
+from readmission_api.scored import Scored
 from readmission_api.settings import ApiSettings
 
 
@@ -37,7 +37,7 @@ def told(readmitted, *, prefix):
 
 
 @pytest.fixture
-def app(tmp_path) -> Iterator[Application]:
+def app(tmp_path) -> Iterator[Accounting]:
     """An app whose writer runs in a thread once it is started, and not before."""
     url = f"sqlite:///{tmp_path / 'log.db'}"
     app = create_app(

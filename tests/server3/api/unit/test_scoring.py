@@ -4,8 +4,8 @@ import pytest
 
 from readmission_api.errors import OverloadedError
 from readmission_api.metrics.instruments import Instruments
-from readmission_api.scored_queue import ScoredQueue
-from readmission_api.scoring import Scored, Scoring
+from readmission_api.scored import Scored, ScoredQueue
+from readmission_api.scoring import Scoring
 from server3.api.conftest import load_folder
 
 
@@ -23,31 +23,14 @@ def test_requests_of_one_turn_share_a_call_and_get_their_own_risk(predictor, row
 
     async def ask():
         scores = scoring(told)
-        return await asyncio.gather(*[scores.one(predictor, str(n), row) for n, row in enumerate(rows)])
+        risks = await asyncio.gather(*[scores.one(predictor, str(n), row) for n, row in enumerate(rows)])
+        await asyncio.sleep(0)
+        return risks
 
     risks = asyncio.run(ask())
     assert risks == pytest.approx(predictor.score(rows), abs=1e-7)
     assert [len(scored.rows) for scored in told] == [64, 36]
     assert [name for scored in told for name in scored.request_ids] == [str(n) for n in range(100)]
-
-
-def test_requests_that_come_one_at_a_time_are_scored_where_they_stand(predictor, rows):
-    told = []
-
-    async def ask():
-        scores = scoring(told)
-        assert scores.alone(predictor, "first", rows[0]) is None
-        await scores.one(predictor, "first", rows[0])
-        risks = [scores.alone(predictor, str(n), row) for n, row in enumerate(rows[:8])]
-        # Then it looks again whether others come along, and goes on together while they do.
-        assert scores.alone(predictor, "ninth", rows[8]) is None
-        await asyncio.gather(*[scores.one(predictor, "r", row) for row in rows[:2]])
-        assert scores.alone(predictor, "r", rows[0]) is None
-        return risks
-
-    risks = asyncio.run(ask())
-    assert risks == pytest.approx(predictor.score(rows[:8]), abs=1e-7)
-    assert [len(scored.rows) for scored in told] == [1] * 9 + [2]
 
 
 def test_a_swap_between_two_requests_mixes_nothing(predictor, rows, versions):
@@ -56,9 +39,11 @@ def test_a_swap_between_two_requests_mixes_nothing(predictor, rows, versions):
 
     async def ask():
         scores = scoring(told)
-        return await asyncio.gather(
+        risks = await asyncio.gather(
             *[scores.one((predictor, other)[n % 2], str(n), row) for n, row in enumerate(rows[:10])]
         )
+        await asyncio.sleep(0)
+        return risks
 
     risks = asyncio.run(ask())
     one, two = predictor.score(rows[:10]), other.score(rows[:10])

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from readmission_api.__main__ import main
+from readmission_api.settings import ApiSettings
 
 SECRET = "geheim"
 
@@ -50,7 +51,7 @@ def test_an_address_that_cannot_be_had_is_named(monkeypatch, capsys, host):
         assert main() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        f"READMISSION_API_HOST, READMISSION_API_PORT: {host} port {port} can't be listened"
+        f"READMISSION_API_HOST, READMISSION_API_PORT: cannot listen on {host} port {port} ("
     )
 
 
@@ -61,4 +62,8 @@ def test_a_folder_that_cannot_be_made_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("READMISSION_API_WORKERS", "2")
     assert main() == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"READMISSION_API_STATE_DIR: {tmp_path}")
+    assert line.startswith(f"READMISSION_API_STATE_DIR: cannot create {tmp_path}")
+
+
+def test_no_default_points_into_the_demo():
+    assert [name for name, field in ApiSettings.model_fields.items() if ".demo" in str(field.default)] == []

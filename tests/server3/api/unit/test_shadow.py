@@ -7,7 +7,7 @@ import pytest
 
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.predictor.patients import Patients
-from readmission_api.scoring import Scored
+from readmission_api.scored import Scored
 from readmission_api.shadow import Shadow, rows_for
 from server3.api.conftest import load_folder
 

@@ -11,7 +11,7 @@ import numpy as np
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.predictor.schema import Distribution, Field, Icd9Groups
-from readmission_api.scoring import Scored
+from readmission_api.scored import Scored
 
 _SMALLEST_SHARE: Final = 1e-4
 """Stands for a share of zero, whose logarithm there is none of."""

@@ -1,6 +1,5 @@
 """Which version serves now, and how the next one takes its place."""
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
 from readmission_api.errors import ModelRefusedError, ReadmissionApiError, RegistryUnreachableError
+from readmission_api.logs import logger
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
 from readmission_api.model_store.verification import load
 from readmission_api.predictor.predictor import ModelVersion, Predictor
-
-logger = logging.getLogger(__name__)
 
 Result = Literal["loaded", "unchanged", "refused", "refused_before", "unset", "unreachable", "failed"]
 RESULTS: Final[tuple[Result, ...]] = (
@@ -77,6 +75,10 @@ class ModelStore:
         self._lock = threading.Lock()
         self._refused: dict[ModelVersion, int] = {}
 
+    def serving_version(self) -> str | None:
+        """Return the number of the version that serves, if one does."""
+        return self.serving.predictor.version.version if self.serving else None
+
     def refresh(self, *, force: bool = False) -> Reload:
         """Look at the aliases once and follow them. `force` tries a version again that was refused."""
         with self._lock:
@@ -94,16 +96,16 @@ class ModelStore:
         try:
             reload = self._follow(now)
         except ModelRefusedError as error:
-            logger.error("model version refused (%s): %s", error.reason, error)  # noqa: TRY400 - one line
+            logger.error("model version refused (%s): %s", error.reason, error)
             reload = Reload("refused", now, error=str(error))
         except RegistryUnreachableError as error:
             logger.warning("%s", error)
             reload = Reload("unreachable", now, error=str(error))
         except ReadmissionApiError as error:
-            logger.error("the model can't be reloaded: %s", error)  # noqa: TRY400 - one line
+            logger.error("the model can't be reloaded: %s", error)
             reload = Reload("failed", now, error=str(error))
         except OSError as error:
-            logger.error("the model can't be reloaded: %s", error.strerror)  # noqa: TRY400 - one line
+            logger.error("the model can't be reloaded: %s", error.strerror)
             reload = Reload("failed", now, error=f"the state folder can't be written: {error.strerror}")
         if reload.result not in {"loaded", "unchanged", "unset"}:
             self._serve_recorded()
@@ -140,7 +142,7 @@ class ModelStore:
                 logger.info("version %s is scored in the shadow", version.version)
         except ModelRefusedError as error:
             self.challenger = None
-            logger.error("challenger refused (%s): %s", error.reason, error)  # noqa: TRY400 - one line
+            logger.error("challenger refused (%s): %s", error.reason, error)
         except (ReadmissionApiError, OSError) as error:
             logger.warning("the challenger can't be loaded: %s", type(error).__name__)
 
@@ -191,7 +193,7 @@ class ModelStore:
         try:
             self.serving = Serving(load(folder, version), "disk", datetime.now(UTC))
         except ModelRefusedError as error:
-            logger.error("the copy on disk is refused: %s", error)  # noqa: TRY400 - one line
+            logger.error("the copy on disk is refused: %s", error)
             return
         logger.warning("version %s serves from its copy on disk", version.version)
 

@@ -5,7 +5,6 @@ is at work costs them up to a switch interval: a batch written in one go held 32
 So it writes a slice at a time and lets them have the core in between.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -17,12 +16,10 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Engine, insert
 
+from readmission_api.logs import logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.prediction_log.tables import PREDICTIONS, create_tables
-from readmission_api.scored_queue import ScoredQueue
-from readmission_api.scoring import Scored
-
-logger = logging.getLogger(__name__)
+from readmission_api.scored import Scored, ScoredQueue
 
 _TURN_SECONDS: Final = 0.25
 _ROWS_A_TRANSACTION: Final = 2_000

@@ -1,30 +1,14 @@
-"""`POST /reload_model`, and the tokens that guard routes."""
+"""`POST /reload_model`."""
 
 import asyncio
-import hmac
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
-from pydantic import SecretStr
 
 from readmission_api.errors import RefusedError
-from readmission_api.http.answers import json_response
-from readmission_api.http.parts import Parts
-from readmission_api.http.problems import sentence_of
-
-
-def require_token(token: SecretStr | None, request: Request) -> None:
-    """Refuse a request without the right bearer token, where one is set."""
-    if token is None:
-        return
-    given = request.headers.get("authorization", "").encode("latin-1")
-    if not hmac.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):
-        raise RefusedError(
-            HTTPStatus.UNAUTHORIZED,
-            "unauthorized",
-            "Send the header Authorization: Bearer with the token of this server.",
-            headers=(("www-authenticate", "Bearer"),),
-        )
+from readmission_api.routes.answers import json_response, sentence_of
+from readmission_api.routes.parts import Parts
+from readmission_api.routes.tokens import require_token
 
 
 def reload_routes(parts: Parts) -> APIRouter:

@@ -5,8 +5,8 @@ from typing import Final
 
 from fastapi import APIRouter, Response
 
-from readmission_api.http.answers import json_response
-from readmission_api.http.parts import Parts
+from readmission_api.routes.answers import json_response
+from readmission_api.routes.parts import Parts
 
 SERVICE: Final = "readmission-api"
 _WHAT: Final = (

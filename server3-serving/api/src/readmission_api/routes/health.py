@@ -6,9 +6,9 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from readmission_api.http.answers import json_response
-from readmission_api.http.parts import Parts
-from readmission_api.http.reload import require_token
+from readmission_api.routes.answers import json_response
+from readmission_api.routes.parts import Parts
+from readmission_api.routes.tokens import require_token
 
 
 def health_routes(parts: Parts) -> APIRouter:

@@ -11,12 +11,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from readmission_api.errors import PatientRefusedError, Problem, RefusedError
-from readmission_api.http import bodies, problems
-from readmission_api.http.csv_upload import read_header, score_lines, spool
-from readmission_api.http.parts import Admission, Parts
 from readmission_api.predictor import json_text
 from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
+from readmission_api.routes import answers, bodies
+from readmission_api.routes.csv_upload import read_header, score_lines, spool
+from readmission_api.routes.parts import Admission, Parts
 
 PATH = "/predict_batch"
 _ROWS_AT_ONCE = 1_024
@@ -30,17 +30,13 @@ def batch_routes(parts: Parts) -> APIRouter:
 
     @router.post(PATH, summary="Predict for many patients")
     async def predict_batch(request: Request) -> Response:
-        content_type = request.headers.get("content-type", "").lower().encode("latin-1")
+        content_type = dict(request.scope["headers"]).get(b"content-type", b"").lower()
         media_type, _, parameters = content_type.partition(b";")
         predictor = parts.serving().predictor
         kinds = {b"text/csv": _csv_upload, b"application/json": _json_list}
         answer = kinds.get(media_type.strip())
         if answer is None:
-            raise RefusedError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "wrong_content_type",
-                "Send a JSON list (application/json) or a CSV file (text/csv).",
-            )
+            raise bodies.wrong_content_type("Send a JSON list (application/json) or a CSV file (text/csv).")
         bodies.require_utf8(parameters)
         return await answer(parts, request, predictor)
 
@@ -50,12 +46,10 @@ def batch_routes(parts: Parts) -> APIRouter:
 async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Response:
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
-    bodies.check_length(request.scope["headers"], settings.max_batch_bytes)
+    bodies.check_length(dict(request.scope["headers"]), settings.max_batch_bytes)
     parts.admission.check()
     # A client that is slow to send holds no room.
-    body = await bodies.read_body(
-        request.receive, limit=settings.max_batch_bytes, timeout=settings.body_timeout_seconds
-    )
+    body = await parts.bodies.read(request.receive, limit=settings.max_batch_bytes)
     async with parts.admission.enter():
         patients = await asyncio.to_thread(split, body)
         if not 1 <= len(patients) <= settings.max_batch_rows:
@@ -66,17 +60,17 @@ async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Re
         for start in range(0, len(patients), _ROWS_AT_ONCE):
             part = patients[start : start + _ROWS_AT_ONCE]
             rows.extend(await asyncio.to_thread(read_rows, predictor, part, start, found))
-            if len(found) >= problems.MAX_PROBLEMS:
+            if len(found) >= answers.MAX_PROBLEMS:
                 break
         if found:
-            raise problems.invalid_patient(tuple(found))
-        answers: list[bytes] = []
+            raise answers.invalid_patient(tuple(found))
+        written: list[bytes] = []
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             scored = rows[start : start + _ROWS_AT_ONCE]
-            answers.append(await asyncio.to_thread(_score, parts, predictor, request_id, start, scored))
+            written.append(await asyncio.to_thread(_score, parts, predictor, request_id, start, scored))
     return Response(
         b'{"request_id":%b,%b"count":%d,"predictions":[%b]}'
-        % (msgspec.json.encode(request_id), predictor.answer_part, len(rows), b",".join(answers)),
+        % (msgspec.json.encode(request_id), predictor.answer_part, len(rows), b",".join(written)),
         media_type="application/json",
     )
 
@@ -90,13 +84,9 @@ def _score(parts: Parts, predictor: Predictor, request_id: str, first: int, rows
 async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> Response:
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
-    bodies.check_length(request.scope["headers"], settings.max_csv_bytes)
+    bodies.check_length(dict(request.scope["headers"]), settings.max_csv_bytes)
     parts.admission.check()
-    upload = await spool(
-        bodies.stream_body(
-            request.receive, limit=settings.max_csv_bytes, timeout=settings.body_timeout_seconds
-        )
-    )
+    upload = await spool(parts.bodies.stream(request.receive, limit=settings.max_csv_bytes))
     try:
         header = read_header(upload, predictor)
         await parts.admission.acquire()

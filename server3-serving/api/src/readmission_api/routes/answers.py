@@ -1,12 +1,11 @@
-"""The one body of every error answer (`application/problem+json`)."""
+"""JSON answers, and the one body of every error (`application/problem+json`)."""
 
-import logging
-import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from fastapi import Response
 
 from readmission_api.errors import (
     BadEncodingError,
@@ -20,8 +19,7 @@ from readmission_api.errors import (
     RefusedError,
     RegistryUnreachableError,
 )
-
-logger = logging.getLogger(__name__)
+from readmission_api.logs import logger
 
 CONTENT_TYPE: Final = "application/problem+json"
 MAX_PROBLEMS: Final = 100
@@ -34,11 +32,11 @@ _ANSWERS: Final[dict[type[ReadmissionApiError], tuple[HTTPStatus, str, str]]] = 
     ModelRefusedError: (HTTPStatus.BAD_GATEWAY, "model_refused", ""),
     PredictionLogError: (HTTPStatus.SERVICE_UNAVAILABLE, "prediction_log_unavailable", "5"),
 }
-"""Status, code and seconds after which to try again, by error."""
+"""Status, code and the seconds after which to retry, by error."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
-    """An error answer. `code` is a stable word, `message` one sentence a person can act on."""
+    """An error response. `code` is a stable word, `message` one sentence that a person can act on."""
 
     status: int
     code: str
@@ -47,8 +45,13 @@ class ProblemBody(msgspec.Struct, frozen=True):
     problems: Sequence[Problem] = ()
 
 
+def json_response(value: Any, status: int = HTTPStatus.OK) -> Response:  # noqa: ANN401 - JSON is anything
+    """Return a value as a JSON response."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
 def body(refused: RefusedError, request_id: str) -> bytes:
-    """Write an error's body."""
+    """Return the body of an error."""
     return msgspec.json.encode(
         ProblemBody(
             refused.status, refused.code, refused.message, request_id, refused.problems[:MAX_PROBLEMS]
@@ -57,7 +60,7 @@ def body(refused: RefusedError, request_id: str) -> bytes:
 
 
 def refusal(error: ReadmissionApiError) -> RefusedError:
-    """Turn any error of this package into an error answer."""
+    """Return the refusal that answers an error of this package."""
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, PatientRefusedError):
@@ -71,24 +74,24 @@ def refusal(error: ReadmissionApiError) -> RefusedError:
 
 
 def sentence(error: ReadmissionApiError) -> str:
-    """Spell an error's message as a sentence."""
+    """Return an error's message as a sentence."""
     return sentence_of(str(error))
 
 
 def sentence_of(text: str) -> str:
-    """Spell a message as a sentence."""
+    """Return a message as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def internal() -> RefusedError:
-    """Say that the server is at fault."""
+    """Return the refusal for a fault of the server."""
     return RefusedError(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The server failed to answer; its log says more."
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The server failed to answer; see its log."
     )
 
 
 def invalid_patient(problems: tuple[Problem, ...]) -> RefusedError:
-    """Say what is wrong with a patient."""
+    """Return the refusal of a patient."""
     more = len(problems) - 1
     also = f" ({more} more {'problem' if more == 1 else 'problems'})" if more else ""
     return RefusedError(
@@ -100,38 +103,10 @@ def invalid_patient(problems: tuple[Problem, ...]) -> RefusedError:
 
 
 def no_model(reason: str) -> RefusedError:
-    """Say that nothing can be predicted yet."""
+    """Return the refusal while no model is loaded."""
     return RefusedError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "no_model",
         f"No model is loaded: {reason}. Try again shortly.",
         headers=(("retry-after", "5"),),
     )
-
-
-async def send_problem(send: Any, refused: RefusedError, request_id: str) -> None:  # noqa: ANN401 - ASGI
-    """Send an error answer over raw ASGI."""
-    content = body(refused, request_id)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": int(refused.status),
-            "headers": [
-                (b"content-type", CONTENT_TYPE.encode()),
-                (b"content-length", b"%d" % len(content)),
-                (b"x-request-id", request_id.encode()),
-                *((name.encode(), value.encode()) for name, value in refused.headers),
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": content})
-
-
-def log_crash(error: BaseException, what: str) -> None:
-    """Log where an error came from, without its message: that may hold a patient's values.
-
-    `what` failed: a request by its id, or a piece of work.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
-    logger.error("%s failed: %s at %s", what, type(error).__name__, where)

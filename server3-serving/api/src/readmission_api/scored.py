@@ -1,13 +1,42 @@
-"""A queue between requests and a thread that works for none of them."""
+"""Scored patients, and the queue that hands them to a thread that works for no request."""
 
 import threading
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from readmission_api.scoring import Scored
+from readmission_api.predictor.patients import Row
+from readmission_api.predictor.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Patients that one call of the graph scored, at a Unix time.
+
+    `numbers` are their places in their requests.
+    """
+
+    predictor: Predictor
+    request_ids: Sequence[str]
+    numbers: Sequence[int]
+    rows: Sequence[Row]
+    risks: Sequence[float]
+    at: float
+
+    def part(self, first: int, end: int | None) -> "Scored":
+        """Return some of them, by their places here."""
+        return Scored(
+            self.predictor,
+            self.request_ids[first:end],
+            self.numbers[first:end],
+            self.rows[first:end],
+            self.risks[first:end],
+            self.at,
+        )
 
 
 class ScoredQueue:
-    """Holds scored patients up to a number of rows. Neither end ever waits for the other."""
+    """Holds scored patients up to a number of rows. Neither end waits for the other."""
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
@@ -16,11 +45,11 @@ class ScoredQueue:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Rows that wait."""
+        """Return the number of rows in the queue."""
         return self._rows
 
     def offer(self, scored: Scored) -> int:
-        """Put in as many of the patients as there is room for; return how many those were."""
+        """Add as many of the patients as fit, and return their number."""
         with self._lock:
             count = min(len(scored.rows), self._max_rows - self._rows)
             if count:
@@ -29,7 +58,7 @@ class ScoredQueue:
         return count
 
     def take(self, max_rows: int) -> list[Scored]:
-        """Take out up to so many rows, oldest first."""
+        """Remove and return up to `max_rows` rows, oldest first."""
         taken: list[Scored] = []
         count = 0
         with self._lock:
@@ -45,7 +74,7 @@ class ScoredQueue:
         return taken
 
     def clear(self) -> int:
-        """Drop everything and return how many rows that was."""
+        """Drop everything and return the number of rows dropped."""
         with self._lock:
             dropped, self._rows = self._rows, 0
             self._entries.clear()

@@ -6,10 +6,10 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from readmission_api.http.parts import Parts
-from readmission_api.http.problems import CONTENT_TYPE
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.predictor.schema import MISSING, Field
+from readmission_api.routes.answers import CONTENT_TYPE
+from readmission_api.routes.parts import Parts
 
 Json = dict[str, Any]
 

@@ -1,17 +1,17 @@
-"""What the routes work with, built once by the app factory."""
+"""The parts that the routes use, built once by the app factory."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from readmission_api.errors import OverloadedError
-from readmission_api.http import problems
-from readmission_api.http.bodies import RequestIds
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.observers import Observers
+from readmission_api.routes import answers
+from readmission_api.routes.bodies import Bodies
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
 
@@ -24,7 +24,7 @@ class Admission:
         self._waiting = waiting
 
     async def acquire(self) -> None:
-        """Wait for room, to be given back by `release`; raises `OverloadedError` where the queue is full."""
+        """Wait for room, given back by `release`; raise `OverloadedError` if the queue is full."""
         if not self._room.locked():
             await self._room.acquire()
             return
@@ -36,9 +36,9 @@ class Admission:
             self._waiting += 1
 
     def check(self) -> None:
-        """Raise `OverloadedError` where the queue is full now: before a body is read in vain."""
+        """Raise `OverloadedError` if the queue is full now, before a body is read for nothing."""
         if self._room.locked() and self._waiting <= 0:
-            raise OverloadedError("the server has all the work it can take; try again in a second")
+            raise OverloadedError
 
     def release(self) -> None:
         """Give the room back."""
@@ -46,7 +46,7 @@ class Admission:
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
-        """Hold room for a block; raises as `acquire` does."""
+        """Hold room for a block; raise as `acquire` does."""
         await self.acquire()
         try:
             yield
@@ -64,17 +64,17 @@ class Parts:
     disk: DiskCopy
     scoring: Scoring
     admission: Admission
+    bodies: Bodies
     observers: Observers
-    request_ids: RequestIds = field(default_factory=RequestIds)
 
     def serving(self) -> Serving:
-        """Return what serves now; raises `RefusedError` where nothing does."""
+        """Return what serves now; raise `RefusedError` if nothing does."""
         serving = self.store.serving
         if serving is None:
-            raise problems.no_model(self.reason())
+            raise answers.no_model(self.reason())
         return serving
 
     def reason(self) -> str:
-        """Say why nothing serves."""
+        """Return why nothing serves."""
         last = self.store.last
         return (last.error if last else None) or "the first one is being loaded"

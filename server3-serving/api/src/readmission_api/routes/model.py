@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
-from readmission_api.http.answers import json_response
-from readmission_api.http.parts import Parts
+from readmission_api.routes.answers import json_response
+from readmission_api.routes.parts import Parts
 
 
 def model_routes(parts: Parts) -> APIRouter:

@@ -8,13 +8,13 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from readmission_api.errors import PredictionLogError, RefusedError
-from readmission_api.http.answers import json_response
-from readmission_api.http.bodies import Headers, check_length, read_body, require_json
-from readmission_api.http.parts import Parts
-from readmission_api.http.reload import require_token
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
 from readmission_api.predictor import json_text
+from readmission_api.routes.answers import json_response
+from readmission_api.routes.bodies import check_length, require_json
+from readmission_api.routes.parts import Parts
+from readmission_api.routes.tokens import require_token
 
 _FLUSH_SECONDS: Final = 2.0
 
@@ -26,14 +26,11 @@ def outcome_routes(parts: Parts) -> APIRouter:
     @router.post("/outcomes", summary="Tell what became of predicted patients")
     async def post_outcomes(request: Request) -> Response:
         require_token(parts.settings.token, request)
-        headers = Headers(request.scope["headers"])
-        require_json(headers.content_type)
-        check_length(request.scope["headers"], parts.settings.max_batch_bytes)
-        body = await read_body(
-            request.receive,
-            limit=parts.settings.max_batch_bytes,
-            timeout=parts.settings.body_timeout_seconds,
-        )
+        headers = dict(request.scope["headers"])
+        require_json(headers)
+        limit = parts.settings.max_batch_bytes
+        check_length(headers, limit)
+        body = await parts.bodies.read(request.receive, limit=limit)
         return json_response(await asyncio.to_thread(_record, parts, read_outcomes(body)))
 
     return router

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from readmission_api.http import bodies
-from readmission_api.http.answers import json_response
-from readmission_api.http.parts import Parts
 from readmission_api.predictor.explanation import explain
+from readmission_api.routes.answers import json_response
+from readmission_api.routes.bodies import check_length, require_json
+from readmission_api.routes.parts import Parts
 
 PATH = "/explain"
 
@@ -25,14 +25,13 @@ def explain_routes(parts: Parts) -> APIRouter:
         ] = 64,
         seed: Annotated[int, Query(ge=0, le=2**32 - 1, description="Equal seeds give equal answers")] = 0,
     ) -> Response:
-        bodies.require_json(request.headers.get("content-type", "").encode("latin-1"))
+        headers = dict(request.scope["headers"])
+        require_json(headers)
         limit = parts.settings.max_patient_bytes
-        bodies.check_length(request.scope["headers"], limit)
+        check_length(headers, limit)
         predictor = parts.serving().predictor
         parts.admission.check()
-        body = await bodies.read_body(
-            request.receive, limit=limit, timeout=parts.settings.body_timeout_seconds
-        )
+        body = await parts.bodies.read(request.receive, limit=limit)
         row = predictor.patients.read(body)
         async with parts.admission.enter():
             explanation = await asyncio.to_thread(explain, predictor, row, samples=samples, seed=seed)

@@ -1,1 +1,0 @@
-"""The HTTP layer: routes, bodies, limits and the one error body."""
