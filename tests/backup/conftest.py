@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,9 +22,6 @@ from readmission_backup.settings import BackupSettings, StoreSettings
 from support import mysql
 
 CHECKOUT = Path(__file__).parents[2]
-USERS = {
-    server: CHECKOUT / server / "deploy/mysql/users.sh" for server in ("server1-data", "server2-tracking")
-}
 NAMES = ("raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter")
 ROOT = "RootPassword0123456789"
 KEYS = {
@@ -47,7 +45,7 @@ def programs(mysql_server: mysql.Server, tmp_path_factory: pytest.TempPathFactor
 
 @dataclass
 class Databases:
-    """What users.sh is given, and what it makes of it."""
+    """What the script of the Job mysql-users is given, and what it creates: the databases of `owner`."""
 
     server: mysql.Server
     programs: Path
@@ -57,7 +55,7 @@ class Databases:
     )
     root: str = ROOT
     previous: str = ""
-    script: Path = USERS["server1-data"]
+    owner: str = "server1-data"
 
     def make_users(self) -> "subprocess.CompletedProcess[str]":
         """Run the script of the Job mysql-users, as the pod runs it."""
@@ -68,8 +66,11 @@ class Databases:
             (self.folder / kind).mkdir(parents=True, exist_ok=True)
             for name, value in values.items():
                 (self.folder / kind / name).write_text(value)
+        # The ConfigMap has both files side by side.
+        for part in ("ansible/manifests/mysql/users.sh", f"{self.owner}/deploy/mysql/grants.sh"):
+            shutil.copy(CHECKOUT / part, self.folder)
         return subprocess.run(
-            ["bash", self.script],
+            ["bash", self.folder / "users.sh"],
             env={
                 **os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}",
                 "ROOT": str(self.folder / "root"), "USERS": str(self.folder / "users"),

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from backup.conftest import USERS
-
 
 @pytest.fixture(scope="module", autouse=True)
 def made(databases):
@@ -92,7 +90,7 @@ def test_a_password_cannot_become_sql(databases):
 def test_server_2_has_users_of_its_own(databases, tmp_path):
     names = ("backup", "exporter")
     passwords = {name: databases.passwords[name] for name in names} | {"mlflow": "mlflowPassword0123"}
-    other = replace(databases, script=USERS["server2-tracking"], folder=tmp_path, passwords=passwords)
+    other = replace(databases, owner="server2-tracking", folder=tmp_path, passwords=passwords)
     for _ in range(2):
         done = other.make_users()
         assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the databases and the users of server 1, and gives each user the password that its Secret holds now.
-# Can run at any time, again and again. Reads ROOT/password, ROOT/previous (after a change) and USERS/NAME.
+# Creates the databases and users that `grants.sh` of the server names, and gives each user the password that its
+# Secret holds now. It can run again at any time. Reads ROOT/password, ROOT/previous (after a change), USERS/NAME.
 set -euo pipefail
 umask 077
 
@@ -44,7 +44,7 @@ SQL
   sleep 5
 done
 
-# user NAME 'requirements': makes it, or changes its password.
+# user NAME 'requirements': creates it, or changes its password.
 user() {
   local secret
   secret=$(password "$users/$1") || exit 1
@@ -52,40 +52,11 @@ user() {
   echo "ALTER USER '$1'@'%' IDENTIFIED BY '$secret' REQUIRE ${2:-NONE};"
 }
 
-grants() {
-  cat <<'SQL'
-CREATE DATABASE IF NOT EXISTS RawData CHARACTER SET utf8mb4;
-CREATE DATABASE IF NOT EXISTS CleanData CHARACTER SET utf8mb4;
-CREATE DATABASE IF NOT EXISTS PredictionLog CHARACTER SET utf8mb4;
-CREATE DATABASE IF NOT EXISTS Airflow CHARACTER SET utf8mb4;
-SQL
-  user raw
-  user clean
-  user airflow
-  # It logs in from another machine.
-  user predictions SSL
-  user notebooks
-  user backup
-  user exporter "NONE WITH MAX_USER_CONNECTIONS 3"
-  cat <<'SQL'
-GRANT ALL ON RawData.* TO 'raw'@'%';
-GRANT ALL ON CleanData.* TO 'clean'@'%';
-GRANT ALL ON Airflow.* TO 'airflow'@'%';
-GRANT ALL ON PredictionLog.* TO 'predictions'@'%';
-GRANT ALL ON RawData.* TO 'notebooks'@'%';
-GRANT ALL ON CleanData.* TO 'notebooks'@'%';
-GRANT SELECT ON PredictionLog.* TO 'notebooks'@'%';
-GRANT SHOW_ROUTINE ON *.* TO 'backup'@'%';
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON RawData.* TO 'backup'@'%';
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON CleanData.* TO 'backup'@'%';
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON PredictionLog.* TO 'backup'@'%';
-GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON Airflow.* TO 'backup'@'%';
-GRANT PROCESS, REPLICATION CLIENT ON *.* TO 'exporter'@'%';
-GRANT SELECT ON performance_schema.* TO 'exporter'@'%';
-SQL
-}
+# The function `grants`, beside this file.
+# shellcheck source=/dev/null
+source "$(dirname "$0")/grants.sh"
 
-# First to a variable: a secret that cannot be read must stop all, not the rest of a pipe.
+# First into a variable: a secret that cannot be read must stop the script, not only its part of a pipe.
 statements=$(grants) || exit 1
 as_root "$now" <<<"$statements"
 echo "users: databases, users and rights are in place"
