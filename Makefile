@@ -87,7 +87,7 @@ fix: .venvs/tools.runtime ## Format the code, and fix what the linter can fix
 # --- checks: one target per environment ---------------------------------------------------------
 
 TYPED := data api ui retrain demo loadtest backup
-TYPED_data := server1-data/src server1-data/feed server1-data/quality
+TYPED_data := server1-data/src server1-data/feed server1-data/plugins server1-data/quality
 TYPED_api := server3-serving/api/src $(DASHBOARDS)/readmission_dashboards
 CHECKS := check-tools check-control $(TYPED:%=check-%)
 
@@ -98,7 +98,7 @@ check-tools: .venvs/tools.runtime
 	@.venvs/tools/bin/ruff format --check .
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
-	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/mysql/users.sh \
+	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/*/*.sh ansible/manifests/*/*.sh \
 	  server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
 	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
 
