@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Builds the project's images.")
     parser.add_argument("--tag", help="tag of the images; the checkout's commit by default")
+    parser.add_argument("--revision", help="commit that labels the images; the tag, or the checkout's commit")
     parser.add_argument("--registry", help="HOST:PORT to push to; without it the images stay here")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[image.name for image in IMAGES])
     parser.add_argument("--jobs", type=int, default=2, help="builds at a time")
@@ -90,6 +91,8 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
     """Build one image, push it where asked; return its name and the seconds."""
     began = time.monotonic()
     tag = options.tag or _commit()
+    # A release that was unpacked on server 2 is no checkout, and its tag is its commit.
+    revision = options.revision or options.tag or _commit()
     name = f"{options.registry + '/' if options.registry else ''}readmission/{image.name}:{tag}"
     command = [
         options.docker,
@@ -98,7 +101,7 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
         f"--file={ROOT / image.dockerfile}",
         f"--tag={name}",
     ]
-    command += [f"--build-arg=REVISION={_commit()}"]
+    command += [f"--build-arg=REVISION={revision}"]
     if image.target:
         command += [f"--target={image.target}"]
     if options.ca:
@@ -121,10 +124,15 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
 
 
 def _commit() -> str:
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() or "unknown"
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise BuildError("git is not installed: name the commit with --tag") from error
+    if asked.returncode:
+        raise BuildError(f"{ROOT} is no checkout of git: name the commit with --tag")
+    return asked.stdout.strip()
 
 
 def _run(command: Sequence[str]) -> None:
