@@ -1,6 +1,7 @@
 """The clusters' objects as a site deploys them, each built once: servers, and server 1 with an option."""
 
 import copy
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import MappingProxyType
 
 import pytest
 import yaml
+from jinja2 import Environment, StrictUndefined
 
 from manifests.support.kustomize import CHECKOUT, SERVERS, build
 from manifests.support.objects import Object
@@ -31,7 +33,7 @@ SECRETS = {
         },
         "mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
         "jupyter": {"JUPYTER_PASSWORD_HASH"},
-        "feed": {"FEED_TOKEN"},
+        "feed-token": {"FEED_TOKEN"},
         "backup-store": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
@@ -63,6 +65,15 @@ ADDRESSES = {"PUBLIC_HOST": "10.20.0.1", "DATA_HOST": "10.20.0.11", "TRACKING_HO
              "SERVING_HOST": "10.20.0.13"}  # fmt: skip
 
 
+# Of each group the primary, and a worker.
+NODES = {
+    "data": [ADDRESSES["DATA_HOST"], "10.20.0.21"],
+    "tracking": [ADDRESSES["TRACKING_HOST"], "10.20.0.22"],
+    "serving": [ADDRESSES["SERVING_HOST"], "10.20.0.23"],
+}
+TEMPLATE = CHECKOUT / "ansible/roles/deploy/templates/kustomization.yaml.j2"
+
+
 def site(
     folder: Path,
     server: str,
@@ -70,48 +81,53 @@ def site(
     settings: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **changed: str,
 ) -> list[Object]:
-    """Build a server as a site does: the folders of a release, an overlay with addresses, secrets, images.
+    """Build a server as the play does: the folders of a release, and the role's own overlay on top of them.
 
-    `settings` are what a site merges into further ConfigMaps.
+    `settings` are what a site merges into further ConfigMaps; `changed` are other addresses.
     """
     release = folder / "release"
     if not release.exists():
         for path in (f"{server}/deploy", "ansible/manifests", f"{server}/observability"):
             if (CHECKOUT / path).exists():
                 shutil.copytree(CHECKOUT / path, release / path)
-    base = release / server / "deploy"
+    deploy = release / server / "deploy"
     here = folder / "site"
-    here.mkdir(exist_ok=True)
-    known = yaml.safe_load((base / "kustomization.yaml").read_text())["configMapGenerator"]
+    known = yaml.safe_load((deploy / "kustomization.yaml").read_text())["configMapGenerator"]
     names = [literal.partition("=")[0] for literal in known[0]["literals"]]
     addresses = ADDRESSES | changed
-    overlay = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": SERVERS[server],
-        "resources": [f"../release/{server}/deploy"],
-        "components": [f"../release/{server}/deploy/{name}" for name in (*components, "flows")],
-        "configMapGenerator": [
-            {
-                "name": "addresses",
-                "behavior": "merge",
-                "literals": [f"{name}={addresses[name]}" for name in names],
-            },
-            *(
-                {"name": name, "behavior": "merge", "literals": list(literals)}
-                for name, literals in settings.items()
-            ),
-        ],
-        "secretGenerator": [
-            {"name": name, "literals": [f"{key}=x" for key in sorted(keys)]}
-            for name, keys in SECRETS[server].items()
-        ],
-        "images": [
-            {"name": name, "newName": f"10.20.0.12:32000/{name}", "newTag": "0a1b2c3d"}
-            for name in (f"readmission/{image}" for image in IMAGES)
-        ],
-    }  # fmt: skip
-    (here / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    group = SERVERS[server].removeprefix("readmission-")
+    values, files = {}, {}
+    for name, keys in SECRETS[server].items():
+        files[name] = sorted(key for key in keys if "." in key)
+        values[name] = sorted(key for key in keys if "." not in key)
+        (here / "secrets" / name).mkdir(parents=True, exist_ok=True)
+        for key in files[name]:
+            (here / "secrets" / name / key).write_text("x")
+        (here / "secrets" / f"{name}.env").write_text("".join(f"{key}=x\n" for key in values[name]))
+    if server == "server3-serving":
+        components = (*components, "mail")
+    environment = Environment(trim_blocks=True, undefined=StrictUndefined)  # noqa: S701 - no page
+    environment.filters |= {"bool": bool, "comment": "# {}".format, "to_json": json.dumps}
+    (here / "kustomization.yaml").write_text(
+        environment.from_string(TEMPLATE.read_text()).render(
+            ansible_managed="tests",
+            platform_group=group,
+            platform_namespace=SERVERS[server],
+            platform_tracking_ip=ADDRESSES["TRACKING_HOST"],
+            platform_registry_port=32000,
+            release_tag="0a1b2c3d",
+            deploy_source=server,
+            deploy_site_components=[f"../release/{server}/deploy/{name}" for name in components],
+            deploy_node_addresses=NODES,
+            deploy_addresses={group: {name: addresses[name] for name in names}},
+            deploy_targets={group: {}},
+            deploy_settings=settings,
+            deploy_dags_paused=False,
+            deploy_own_secrets=[name for name, keys in values.items() if keys],
+            deploy_own_secret_files={name: keys for name, keys in files.items() if keys},
+            deploy_images=IMAGES,
+        )
+    )
     return build(here)
 
 

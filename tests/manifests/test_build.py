@@ -59,7 +59,7 @@ def test_every_folder_of_manifests_is_part_of_a_server():
     for server in SERVERS:
         folder = CHECKOUT / server / "deploy"
         named = yaml.safe_load((folder / "kustomization.yaml").read_text())
-        own = {*named["resources"], *named["components"], "schedules", "overlays"}
+        own = {*named["resources"], *named.get("components", []), "schedules", "overlays"}
         assert {one.name for one in folder.iterdir() if one.is_dir()} <= own, server
         for kustomization in folder.rglob("kustomization.yaml"):
             resources = yaml.safe_load(kustomization.read_text()).get("resources", [])

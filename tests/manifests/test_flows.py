@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from manifests.conftest import ADDRESSES
+from manifests.conftest import ADDRESSES, NODES
 from manifests.support.kustomize import SERVERS
 from manifests.support.network import Network
 from manifests.support.objects import named, of_kind, plain, selects, workloads
@@ -64,7 +64,7 @@ OUTSIDE = {
         "blackbox": {("TRACKING_HOST", 30003), ("DATA_HOST", 30080)},
         "prometheus": {
             ("DATA_HOST", 30102), ("DATA_HOST", 30104), ("DATA_HOST", 9100), ("TRACKING_HOST", 30104),
-            ("TRACKING_HOST", 9100), ("PUBLIC_HOST", 9100),
+            ("TRACKING_HOST", 9100), ("SERVING_HOST", 9100),
         },
     },
 }  # fmt: skip
@@ -121,8 +121,17 @@ def test_only_the_edge_is_open_to_every_address(server, deployed):
     network = Network(objects)
     for workload in workloads(objects):
         nets = {net for net, _ in network.from_outside(workload)}
-        allowed = {"0.0.0.0/0"} if workload.name == "edge" else {f"{ADDRESSES['SERVING_HOST']}/32"}
-        assert nets <= allowed, workload.name
+        serving = {f"{address}/32" for address in NODES["serving"]}
+        assert nets in (set(), {"0.0.0.0/0"} if workload.name == "edge" else serving), workload.name
+
+
+def test_the_nodes_of_a_group_are_reached_alike(server, deployed):
+    """The pods of another server run on its workers, too, and each worker has a node exporter."""
+    objects = deployed(server)
+    network = Network(objects)
+    for workload in workloads(objects):
+        for primary, worker in NODES.values():
+            assert network.outside(workload, primary) == network.outside(workload, worker), workload.name
 
 
 def addresses_given(workload, settings):
@@ -176,15 +185,19 @@ def reached(service, port, objects):
 def test_the_edge_opens_each_of_its_ports_with_tls(server, deployed):
     objects = deployed(server)
     data = next(one["data"] for one in of_kind(objects, "ConfigMap") if "edge.conf" in one.get("data", {}))
-    doors = dict(
-        re.findall(r"listen (\d+) ssl;.*?proxy_pass http://([\w-]+:\d+);", data["edge.conf"], re.DOTALL)
-    )
+    doors = {
+        port: f"{name}:{number}"
+        for port, name, number in re.findall(
+            r'listen (\d+) ssl;.*?set \$backend "([\w-]+)\$domain:(\d+)";', data["edge.conf"], re.DOTALL
+        )
+    }
     assert {int(port) for port in doors} == {
         port for port, who in NODE_PORTS[server].items() if who == "edge"
     }
     assert set(doors.values()) == FLOWS[server]["edge"]
-    # Without TLS there is the kubelet's own door alone, which no Service opens.
-    assert re.findall(r"listen (\d+);", data["edge.conf"]) == ["8081"]
+    assert re.findall(r"proxy_pass (.*?);", data["edge.conf"]) == ["http://$backend"] * len(doors)
+    # Without TLS there is only the kubelet's own port, which no Service opens.
+    assert re.findall(r"listen (\d+);", "".join(data.values())) == ["8081"]
 
 
 def test_prometheus_reaches_what_it_is_told_to_ask(deployed):
@@ -203,7 +216,7 @@ def test_prometheus_reaches_what_it_is_told_to_ask(deployed):
         for target in group["targets"]
     } - {"127.0.0.1:9090"}
     # The files name documentation addresses: the site's own list is not in the base.
-    machines = {"192.0.2.11": "DATA_HOST", "192.0.2.12": "TRACKING_HOST", "192.0.2.13": "PUBLIC_HOST"}
+    machines = {"192.0.2.11": "DATA_HOST", "192.0.2.12": "TRACKING_HOST", "192.0.2.13": "SERVING_HOST"}
     for address in asked:
         host, port = address.split(":")
         if host in machines:

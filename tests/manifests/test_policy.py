@@ -55,6 +55,16 @@ def a_budget_that_blocks(workload, objects):
 
 
 @of_running
+def a_budget_that_waits(workload, objects):
+    del named(objects, "PodDisruptionBudget")[workload.name]["spec"]["unhealthyPodEvictionPolicy"]
+
+
+@of_running
+def a_python_for_a_probe(workload, _):
+    workload.containers[0]["livenessProbe"] = {"exec": {"command": ["airflow", "jobs", "check"]}}
+
+
+@of_running
 def alive_is_ready(workload, _):
     workload.containers[0]["livenessProbe"] = workload.containers[0]["readinessProbe"]
 
@@ -138,6 +148,8 @@ PLANTED = {
     "alive is ready": ("probes", alive_is_ready),
     "no budget": ("budget", no_budget),
     "a budget that blocks": ("budget", a_budget_that_blocks),
+    "a budget that waits": ("budget", a_budget_that_waits),
+    "a Python for a probe": ("probes", a_python_for_a_probe),
     "a gap in an update": ("rollout", a_gap_in_an_update),
     "all on one node": ("spread", all_on_one_node),
     "no flow named": ("network", no_flow_named),
@@ -194,6 +206,10 @@ AROUND = {
     ),
     "a Role too wide": ("roles", change("Role", "feed-schedule", "rules", 0, "verbs", value=["*"])),
     "a role without a reason": ("roles", change("Role", "feed-schedule", "metadata", "name", value="other")),
+    "a Role for a Secret's name": (
+        "roles",
+        change("Role", "feed-schedule", "rules", 0, "resourceNames", value=["feed-5897d8852t"]),
+    ),
     "no time zone": ("schedules", change("CronJob", "feed-stop", "spec", "timeZone", value="")),
     "a Job that stays": ("schedules", change("Job", "mysql-users", "metadata", "labels", value={})),
     "a password in a ConfigMap": (

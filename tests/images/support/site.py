@@ -66,7 +66,7 @@ class Site:
             "kind": "Kustomization",
             "namespace": SERVERS[server],
             "resources": [f"../release/{server}/deploy"],
-            "components": [f"../release/{server}/deploy/flows"],
+            "components": [f"../release/{server}/deploy/mail"] if server == "server3-serving" else [],
             "configMapGenerator": [
                 {
                     "name": name,
@@ -115,7 +115,7 @@ class Site:
                 },
                 "mlflow-client": pipeline,
                 "jupyter": {"JUPYTER_PASSWORD_HASH": _hashed(word["jupyter"])},
-                "feed": {"FEED_TOKEN": word["feed"]},
+                "feed-token": {"FEED_TOKEN": word["feed"]},
                 "backup-store": {"AWS_ACCESS_KEY_ID": "backup", "AWS_SECRET_ACCESS_KEY": word["backup_key"]},
             }
         if server == "server2-tracking":

@@ -22,6 +22,13 @@ TOKENS = {
     "airflow-scheduler": "starts the pods of tasks under the KubernetesExecutor",
 }
 
+# What a probe may start: programs that answer within milliseconds. Python and a shell take seconds on a busy
+# node, and a probe that times out kills a healthy process.
+CHEAP_PROGRAMS = {"mysqladmin", "test"}
+
+# The kinds of the resources that Roles name.
+RESOURCES = {"cronjobs": "CronJob", "deployments": "Deployment", "pods": "Pod"}
+
 # Kubernetes: Pod Security Standards, profile "restricted".
 RESTRICTED_VOLUMES = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected",
@@ -176,6 +183,10 @@ def probes(workload: Workload, _: Sequence[Object]) -> Iterator[str]:
             yield f"{container['name']}: no {', '.join(missing)}"
         elif container["livenessProbe"] == container["readinessProbe"]:
             yield f"{container['name']}: alive and ready are one"
+        for kind in kinds:
+            program = container.get(kind, {}).get("exec", {}).get("command", ["test"])[0]
+            if program not in CHEAP_PROGRAMS:
+                yield f"{container['name']}: {kind} starts {program}, which a busy node makes time out"
 
 
 def budget(workload: Workload, objects: Sequence[Object]) -> Iterator[str]:
@@ -190,6 +201,8 @@ def budget(workload: Workload, objects: Sequence[Object]) -> Iterator[str]:
         workload, objects
     ):
         yield "its budget never lets a node be drained"
+    elif budgets[0].get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+        yield "its budget holds up a drain while no pod is ready"
 
 
 def least(workload: Workload, objects: Sequence[Object]) -> int:
@@ -207,6 +220,8 @@ def rollout(workload: Workload, _: Sequence[Object]) -> Iterator[str]:
         rolling = spec.get("strategy", {}).get("rollingUpdate", {})
         if rolling.get("maxUnavailable") != 0 or not rolling.get("maxSurge"):
             yield "an update takes a pod away before the next is ready"
+        elif "type" not in spec["strategy"]:
+            yield "its strategy has no type: every apply would change it"
     for container in workload.containers:
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         drain = sum(
@@ -283,6 +298,11 @@ def roles(objects: Sequence[Object]) -> Iterator[tuple[str, str]]:
             words = {*rule["verbs"], *rule["resources"], *rule["apiGroups"]}
             if words & {"*", "secrets", "escalate", "bind", "impersonate"}:
                 yield f"Role/{name}", "is too wide"
+            kinds = {RESOURCES[resource.partition("/")[0]] for resource in rule["resources"]}
+            for wanted in rule.get("resourceNames", []):
+                # kustomize takes a name for a generated Secret's or ConfigMap's if one has it.
+                if not any(wanted in named(objects, kind) for kind in kinds):
+                    yield f"Role/{name}", f"names {wanted}, which is no {' or '.join(sorted(kinds))}"
 
 
 def schedules(objects: Sequence[Object]) -> Iterator[tuple[str, str]]:
