@@ -47,7 +47,7 @@ DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
 DEMO := $(foreach env,demo data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo notebooks dashboards load fix check unit test bench hooks lock clean
+.PHONY: help demo notebooks dashboards load fix check unit test test-cluster drill bench hooks lock clean
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "check-PART  Check one part and set up its environment only; PART: $(CHECKS:check-%=%)"
@@ -150,6 +150,7 @@ covered = COVERAGE_FILE=.cache/coverage-$(1) .venvs/$(1)/bin/pytest --cov-report
 test: $(DEV) ## Run all tests, with the real servers they need
 	@.ci/system-parts
 	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
+	@$(MAKE) test-cluster
 
 test-data: .venvs/data.dev .venvs/tracking.runtime
 	@echo "test: server1-data"; $(call covered,data) tests/repository tests/server1 --ignore=tests/server1/notebooks
@@ -186,6 +187,15 @@ test-system: .venvs/data.dev $(DEMO)
 
 test-hosts: .venvs/control.dev
 	@echo "test: three hosts"; .venvs/control/bin/pytest tests/hosts
+
+# By itself, after the other suites: on a busy machine, probes of healthy pods time out.
+test-cluster: .venvs/control.dev ## Run the platform on three real Kubernetes clusters
+	@.ci/system-parts
+	@echo "test: three clusters"; .venvs/control/bin/pytest tests/cluster
+
+drill: .venvs/control.dev ## The same with long outages and large counts; write docs/reliability.md
+	@.ci/system-parts
+	@echo "drill: three clusters"; READMISSION_DRILL=1 .venvs/control/bin/pytest tests/cluster
 
 BENCH := .cache/bench
 

@@ -1,20 +1,18 @@
 """The images, built once on stand-in bases by a Docker daemon of the test's own."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.support.layout import CACHE
 from images.support import bases, caches
 from images.support.docker import PROGRAM, Docker, DockerUnavailableError
 from manifests.support.kustomize import CHECKOUT
 
-CACHE = CHECKOUT / ".cache" / "images"
 TAG = "test"
 NAMES = ("airflow", "feed", "jupyter", "mlflow", "minio", "backup", "api", "ui", "retrain", "locust")
 CA = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -22,29 +20,21 @@ CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
-    """A daemon without images.
-
-    `READMISSION_TEST_DOCKER` names a folder whose daemon is kept with its images and what they were
-    built of.
-    """
-    kept = os.environ.get("READMISSION_TEST_DOCKER")
-    # A socket's path must be short, which pytest's folders are not.
-    daemon = Docker(Path(kept or tempfile.mkdtemp(prefix="docker-")), kept=bool(kept))
+    """A daemon whose images and build caches outlive the run."""
+    daemon = Docker(CACHE / "docker", kept=True)
     try:
         daemon.start()
     except DockerUnavailableError as error:
-        shutil.rmtree(daemon.folder, ignore_errors=True)
         _missing(str(error))
     yield daemon
-    if not kept:
-        daemon.stop()
+    daemon.stop()
 
 
 @pytest.fixture(scope="session")
 def images(docker: Docker) -> dict[str, str]:
     """All images by name, built by the program that server 2 runs."""
     try:
-        bases.make(docker, CACHE)
+        bases.make(docker, CACHE / "bases")
     except DockerUnavailableError as error:
         _missing(str(error))
     if not docker.run("images", "--quiet", f"readmission/*:{TAG}"):

@@ -1,6 +1,7 @@
-"""A Docker daemon of the test's own: its state in one folder, the firewall untouched, all gone at the end."""
+"""A Docker daemon of the tests' own: its state in one folder, the firewall untouched."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -9,9 +10,12 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 PROGRAM = "/usr/bin/docker"
 """Debian's: another one on PATH may lack BuildKit."""
+INSECURE = ["127.0.0.0/8", "10.66.0.0/24"]
+"""Registries without TLS: this machine's, and those of the clusters that the tests start."""
 
 
 class DockerUnavailableError(Exception):
@@ -19,19 +23,23 @@ class DockerUnavailableError(Exception):
 
 
 class Docker:
-    """A running daemon and the way to call it."""
+    """A running daemon and the way to call it. A kept folder keeps images and build caches."""
 
     def __init__(self, folder: Path, *, kept: bool = False) -> None:
         self.folder = folder
         self.kept = kept
+        self._lock: TextIO | None = None
         self.host = f"unix://{folder / 'docker.sock'}"
 
     def start(self) -> None:
-        """Start the daemon; one that is kept and runs in this folder is taken, without its containers."""
+        """Start the daemon. Wait for another run that uses a kept folder."""
         if not Path(PROGRAM).exists() or shutil.which("dockerd") is None:
             raise DockerUnavailableError("docker is missing (Debian: apt-get install docker.io containerd)")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.kept and self._lock is None:
+            self._lock = (self.folder / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         if self._pid() is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
             settings = self.folder / "daemon.json"
             # As on server 2: node ports are carried by a process, so that no rule of the firewall is needed.
             known = {
@@ -43,10 +51,12 @@ class Docker:
                 "iptables": False,
                 "ip6tables": False,
                 "ip-forward": False,
+                # As on server 2, whose own registry has no TLS.
+                "insecure-registries": INSECURE,
             }
             settings.write_text(json.dumps(known))
-            # Not even a test that is killed leaves a daemon behind.
-            with_parent = [] if self.kept else ["setpriv", "--pdeathsig", "SIGTERM"]
+            # Even a test that is killed leaves no daemon behind.
+            with_parent = ["setpriv", "--pdeathsig", "SIGTERM"]
             with (self.folder / "dockerd.log").open("ab") as log:
                 subprocess.Popen([*with_parent, "dockerd", "--config-file", settings], stdout=log, stderr=log)
         deadline = time.monotonic() + 60
@@ -57,7 +67,7 @@ class Docker:
         self._clear()
 
     def stop(self) -> None:
-        """Remove the containers, stop the daemon and what it mounted, and have its folder removed."""
+        """Remove the containers, and stop the daemon. Unless the folder is kept, have it removed."""
         self._clear()
         pid = self._pid()
         if pid is not None:
@@ -72,6 +82,11 @@ class Docker:
             place = line.split()[1]
             if place.startswith(f"{self.folder}/"):
                 subprocess.run(["umount", place], check=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self.kept:
+            return
         # Half a million files, which take longer than the tests that looked at them: nobody waits for it.
         command = ["nice", "-n", "19", "ionice", "-c", "3", "rm", "--recursive", "--force", self.folder]
         subprocess.Popen(command, start_new_session=True)
