@@ -209,3 +209,30 @@ def test_a_component_can_be_switched_on_in_a_running_site(component, deployed):
 
     before, after = fixed(deployed("server1-data")), fixed(deployed(component))
     assert {key for key in before.keys() & after.keys() if before[key] != after[key]} == set()
+
+
+def test_nothing_holds_the_database_while_it_waits_for_the_migration(deployed):
+    """A check with a timeout keeps a transaction open, and MySQL then creates no table for the migration."""
+    waiting = [
+        " ".join([*container.get("command", []), *container.get("args", [])])
+        for workload in workloads(deployed("server1-data"))
+        for container in workload.all_containers
+        if container["name"] == "wait-for-migration"
+    ]
+    assert len(waiting) == 4
+    assert all("until " in words and "--migration-wait-timeout=0;" in words for words in waiting)
+
+
+def test_a_task_outlasts_a_restart_of_the_api_server(deployed):
+    """Airflow waits between tries for at least `wait_min` seconds."""
+    objects = deployed("server1-data")
+    settings = next(
+        one["data"] for name, one in named(objects, "ConfigMap").items() if plain(name) == "airflow-settings"
+    )
+    prefix = "AIRFLOW__WORKERS__EXECUTION_API_"
+    patience = int(settings[f"{prefix}RETRIES"]) * int(settings[f"{prefix}RETRY_WAIT_MIN"])
+    probe = next(one for one in workloads(objects) if one.name == "airflow-api").containers[0][
+        "livenessProbe"
+    ]
+    # As long as the kubelet takes to find it dead, and half a minute to start.
+    assert patience >= probe["periodSeconds"] * probe["failureThreshold"] + 30
