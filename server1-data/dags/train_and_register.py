@@ -32,13 +32,13 @@ from readmission_data.orchestration import PROCESSED_TABLES, REGISTERED_MODEL, S
 def train_and_register():
     @task(execution_timeout=timedelta(hours=6))
     def train() -> dict[str, object]:
-        from readmission_data.tasks import train_candidates
+        from readmission_data.training_tasks import train_candidates
 
         return train_candidates()
 
     @task(outlets=[REGISTERED_MODEL])
     def register(training: dict[str, object]) -> dict[str, object]:
-        from readmission_data.tasks import register_best
+        from readmission_data.training_tasks import register_best
 
         return register_best(training)
 

@@ -1,15 +1,14 @@
-"""What each task of the DAGs does: read the settings, call the logic, hand on ids, paths and counts."""
+"""The tasks that load and preprocess: read the settings, call the logic, pass on ids, paths and counts.
+
+Those that train are in `training_tasks`, since each task is a process that pays for its imports: MLflow,
+skops and Matplotlib cost seconds.
+"""
 
 import dataclasses
 import logging
-import warnings
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-
-# When it is imported, and when it reads a model, skops asks every loaded module for NumPy's functions. Each
-# of Airflow's old names answers that it is deprecated: a thousand lines in a task's log.
-warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
 
 from readmission_data import databases, pipeline_metrics
 from readmission_data.clean import tables as clean_tables
@@ -17,10 +16,7 @@ from readmission_data.clean import tasks as clean_tasks
 from readmission_data.clean.tasks import Stage
 from readmission_data.errors import NothingLoadedError
 from readmission_data.raw import ledger, load
-from readmission_data.registry.register import register
 from readmission_data.settings import DataSettings
-from readmission_data.training.result import TrainingResult
-from readmission_data.training.run import train
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +79,3 @@ def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
     saved = clean_tasks.save(settings, Stage(**stage))
     pipeline_metrics.report_processed(settings)
     return dataclasses.asdict(saved)
-
-
-def train_candidates() -> dict[str, Any]:
-    """Task 1 of `train_and_register`: every candidate, recorded in MLflow."""
-    return train(DataSettings()).to_json()
-
-
-def register_best(training: dict[str, Any]) -> dict[str, Any]:
-    """Task 2 of `train_and_register`: the best one as a version, and the aliases."""
-    return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))
