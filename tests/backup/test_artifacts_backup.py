@@ -109,7 +109,7 @@ def test_a_broken_artifact_is_refused_before_anything_is_written(artifacts, give
     empty(artifacts)
     done = command(given("root"), "restore")
     assert done.returncode == 1
-    assert "is broken" in done.stderr
+    assert "is damaged" in done.stderr
     assert hashes(artifacts) == {}
 
 
@@ -149,7 +149,7 @@ def test_an_artifact_that_changes_while_it_is_copied_leaves_nothing_broken(
 def test_bytes_that_are_not_those_expected_never_become_an_object(size, artifacts):
     artifacts.put_object("mlflow", "source", io.BytesIO(bytes(size)), size)
     stream = Hashing(checked(artifacts, "mlflow", "source", 4, hashlib.sha256(b"AAAA").hexdigest()))
-    with pytest.raises(BrokenBackupError, match="source is broken"):
+    with pytest.raises(BrokenBackupError, match="source is damaged"):
         put(artifacts, "mlflow", "target", stream, 4)
     assert "target" not in hashes(artifacts)
 

@@ -136,7 +136,7 @@ def test_a_broken_backup_is_refused_before_anything_is_written(harm, filled, env
     assert filled.query("root", "SHOW DATABASES LIKE 'RawData'") == ""
     # What can be seen without reading it does not count as the latest either.
     if harm != "changed":
-        assert "no whole backup" in command(environment("root"), "restore").stderr
+        assert "no complete backup" in command(environment("root"), "restore").stderr
         assert "BROKEN" in command(environment(), "list").stdout
 
 
@@ -195,7 +195,7 @@ def test_a_dump_that_does_not_come_to_its_end_does_not_count(
     short = standing_in(tmp_path / "bin", text)
     done = command({**environment(), "PATH": f"{short}:{programs}:{os.environ['PATH']}"}, "mysql")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == f"error: mysqldump did not end well: {said}"
+    assert done.stderr.strip().splitlines()[-1] == f"error: mysqldump failed: {said}"
     assert command(environment(), "list").stdout == ""
 
 

@@ -1,1 +1,1 @@
-"""Backups of MySQL and of the artifacts into an object store, and the way back."""
+"""Backups of MySQL and of the artifacts into an object store, and restores."""

@@ -1,4 +1,4 @@
-"""`python -m readmission_backup COMMAND`: backs up, restores, verifies, lists, sets the object store up."""
+"""`python -m readmission_backup COMMAND`: backs up, restores, verifies, lists, sets up the object store."""
 
 import argparse
 import logging
@@ -29,7 +29,7 @@ RESTORES: Final[dict[str, list[Kind]]] = {"restore-mysql": ["mysql"], "restore-a
 
 
 def main() -> int:
-    """Run one command; returns the exit status."""
+    """Run one command; return the exit status."""
     parser = argparse.ArgumentParser(prog="readmission_backup", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():

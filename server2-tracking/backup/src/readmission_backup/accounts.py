@@ -1,4 +1,4 @@
-"""MinIO's buckets, and an account for each user of them. Can run at any time; a changed key is taken over."""
+"""MinIO's buckets and one account per user. Can run at any time; a changed key is applied."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ _WRITE = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:List
 
 
 def set_up(settings: StoreSettings) -> None:
-    """Make the buckets, policies and accounts, or bring them to what the settings say."""
+    """Create the buckets, policies and accounts, or update them to match the settings."""
     client = connect(
         settings.url, settings.root_user, settings.root_password, settings.ca_file, settings.region
     )

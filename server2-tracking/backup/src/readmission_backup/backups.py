@@ -26,23 +26,23 @@ def client_of(settings: BackupSettings) -> Minio:
 
 
 def catalog_of(settings: BackupSettings, kind: Kind) -> Catalog:
-    """Return the backups of one kind; raises `BackupError` where their bucket is missing."""
+    """Return the backups of one kind; raise `BackupError` if their bucket is missing."""
     client = client_of(settings)
     need(client, settings.bucket)
     return Catalog(client, settings.bucket, settings.prefix, kind)
 
 
 def source_of(settings: BackupSettings) -> str:
-    """Return the bucket of the artifacts; raises `BackupError` where none is named."""
+    """Return the bucket of the artifacts; raise `BackupError` if it is not set."""
     if settings.source_bucket is None:
-        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET names no bucket")
+        raise BackupError("READMISSION_BACKUP_SOURCE_BUCKET is not set")
     return settings.source_bucket
 
 
 def back_up_mysql(settings: BackupSettings) -> Manifest:
-    """Dump the databases into the store, one consistent snapshot; then remove what is too old."""
+    """Dump the databases into the store as one consistent snapshot, then remove expired backups."""
     if not settings.databases:
-        raise BackupError("READMISSION_BACKUP_DATABASES names no database")
+        raise BackupError("READMISSION_BACKUP_DATABASES is empty")
     catalog = catalog_of(settings, "mysql")
     name = catalog.new_name()
     target = catalog.place(name, "dump.sql.gz")
@@ -54,7 +54,7 @@ def back_up_mysql(settings: BackupSettings) -> Manifest:
 
 
 def back_up_artifacts(settings: BackupSettings) -> Manifest:
-    """Copy the bucket of the artifacts, what is new of it; then remove what is too old."""
+    """Copy the new objects of the artifacts' bucket, then remove expired backups."""
     source = source_of(settings)
     catalog = catalog_of(settings, "artifacts")
     client = catalog.client
@@ -73,7 +73,7 @@ def back_up_artifacts(settings: BackupSettings) -> Manifest:
 
 
 def _copy(catalog: Catalog, source: str, key: str, etag: str, there: dict[str, int]) -> Entry:
-    """Read an artifact for its hash, and keep it under its hash where it is not there yet."""
+    """Hash an artifact, and store it under its hash unless it is already there."""
     client = catalog.client
     try:
         stream = Hashing(chunks(client, source, key, etag))

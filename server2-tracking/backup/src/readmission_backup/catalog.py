@@ -1,4 +1,4 @@
-"""The backups in the store: each counts once its manifest, written last, is there and its objects are whole.
+"""The backups in the store. A backup is valid if its manifest, written last, and all its objects exist.
 
 PREFIX/KIND/NAME/manifest.json     one backup; NAME is its time in UTC, 20261121T013700Z
 PREFIX/mysql/NAME/dump.sql.gz      a dump of all databases
@@ -27,7 +27,7 @@ _TIME: Final = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a backup: what it was called, the object that holds it, its size and hash."""
+    """A file of a backup: its original name, its object, its size and hash."""
 
     name: str
     object: str
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One whole backup."""
+    """One complete backup."""
 
     kind: Kind
     name: str
@@ -48,12 +48,12 @@ class Manifest:
 
     @property
     def made(self) -> datetime:
-        """When it was begun, in UTC."""
+        """Return the start time, in UTC."""
         return datetime.strptime(self.name, _TIME).replace(tzinfo=UTC)
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
-        """Read a manifest; raises `BrokenBackupError`."""
+        """Read a manifest; raise `BrokenBackupError`."""
         try:
             data = json.loads(text)
             if data.pop("format") != _FORMAT:
@@ -61,7 +61,7 @@ class Manifest:
             entries = tuple(Entry(**entry) for entry in data.pop("entries"))
             found = cls(entries=entries, databases=tuple(data.pop("databases")), **data)
             if not all(re.fullmatch(r"\w+", name) for name in found.databases):
-                raise BrokenBackupError("the manifest of a backup names a database that cannot be")
+                raise BrokenBackupError("the manifest of a backup contains an invalid database name")
             datetime.strptime(found.name, _TIME).replace(tzinfo=UTC)
         except (ValueError, KeyError, TypeError) as error:
             raise BrokenBackupError("the manifest of a backup cannot be read; take another backup") from error
@@ -69,7 +69,7 @@ class Manifest:
 
 
 def name_of(moment: datetime) -> str:
-    """Return the name of a backup begun at `moment`, in UTC."""
+    """Return the name of a backup that starts at `moment`, in UTC."""
     return moment.strftime(_TIME)
 
 
@@ -84,7 +84,7 @@ class Catalog:
 
     @property
     def folder(self) -> str:
-        """Where they lie."""
+        """Return the prefix of their objects."""
         return f"{self.prefix}/{self.kind}/"
 
     def place(self, name: str, file: str) -> str:
@@ -92,14 +92,14 @@ class Catalog:
         return f"{self.folder}{name}/{file}"
 
     def new_name(self) -> str:
-        """Return the name of a backup begun now; a second that names one already is waited out."""
+        """Return the name of a backup that starts now; wait a second if that name is taken."""
         taken = self.names()
         while (name := name_of(datetime.now(UTC))) in taken:
             time.sleep(0.1)
         return name
 
     def publish(self, manifest: Manifest) -> None:
-        """Write the manifest: from here on the backup counts. An object appears whole or not at all."""
+        """Write the manifest, which makes the backup valid. An object appears completely or not at all."""
         text = json.dumps(asdict(manifest), indent=1).encode()
         target = self.place(manifest.name, _MANIFEST)
         self.client.put_object(self.bucket, target, BytesIO(text), len(text), "application/json")
@@ -110,11 +110,11 @@ class Catalog:
         return sorted((name.split("/")[0] for name in found if name.endswith(f"/{_MANIFEST}")), reverse=True)
 
     def read(self, name: str) -> Manifest:
-        """Return a manifest; raises `BrokenBackupError`."""
+        """Return a manifest; raise `BrokenBackupError`."""
         return Manifest.parse(b"".join(chunks(self.client, self.bucket, self.place(name, _MANIFEST))))
 
     def whole(self) -> Iterator[Manifest]:
-        """Yield the backups whose objects are all there in their size, the newest first."""
+        """Yield the backups whose objects all exist with the right size, the newest first."""
         there = sizes(self.client, self.bucket, self.folder)
         for name in self.names():
             try:
@@ -125,18 +125,18 @@ class Catalog:
                 yield manifest
 
     def find(self, name: str) -> Manifest:
-        """Return the backup `name`, or the newest whole one for `latest`; raises `BackupError`."""
+        """Return the backup `name`, or the newest complete one for `latest`; raise `BackupError`."""
         if name == "latest":
             newest = next(self.whole(), None)
             if newest is None:
-                raise BackupError(f"there is no whole backup in {self.bucket}/{self.folder}")
+                raise BackupError(f"no complete backup in {self.bucket}/{self.folder}")
             return newest
         if name not in self.names():
-            raise BackupError(f"there is no backup {name} in {self.bucket}/{self.folder}; `list` tells those")
+            raise BackupError(f"no backup {name} in {self.bucket}/{self.folder}; `list` shows all")
         return self.read(name)
 
     def verify(self, manifest: Manifest) -> None:
-        """Read every byte of a backup; raises `BrokenBackupError` where one is not as it was written."""
+        """Read every byte of a backup; raise `BrokenBackupError` if one differs from what was written."""
         there = sizes(self.client, self.bucket, self.folder)
         for entry in manifest.entries:
             if entry.object not in there:
@@ -145,7 +145,7 @@ class Catalog:
                 pass
 
     def prune(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
-        """Remove what is older than `keep`, and what interrupted backups left; return the backups removed.
+        """Remove backups older than `keep` and the rest of interrupted ones; return the removed backups.
 
         The newest whole backup stays, however old it is.
         """

@@ -1,9 +1,9 @@
-"""What can go wrong with a backup, each told in one line."""
+"""The errors of backups and restores. Each message is one line that the operator can act on."""
 
 
 class BackupError(Exception):
-    """A backup or a restore did not come about; the message says why and what to do."""
+    """A backup or a restore failed."""
 
 
 class BrokenBackupError(BackupError):
-    """What lies in the store is not what was written there."""
+    """An object in the store differs from what was written."""

@@ -30,7 +30,7 @@ _DUMP: Final = (
 
 @contextmanager
 def login(settings: BackupSettings) -> Iterator[list[str]]:
-    """Give the options that log a client in; the password is in no list of processes."""
+    """Yield the client's login options; the password stays out of the process list."""
     with tempfile.NamedTemporaryFile("w", suffix=".cnf") as file:
         secret = settings.mysql_password.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
         file.write(
@@ -42,7 +42,7 @@ def login(settings: BackupSettings) -> Iterator[list[str]]:
 
 
 def dump(settings: BackupSettings) -> Iterator[bytes]:
-    """Yield a gzip of the dump of all databases; raises `BackupError` where it does not come to its end."""
+    """Yield a gzip of the dump of all databases; raise `BackupError` if the dump fails."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     tail = b""
     with login(settings) as options, tempfile.TemporaryFile() as messages:
@@ -59,25 +59,25 @@ def dump(settings: BackupSettings) -> Iterator[bytes]:
                 raise
         messages.seek(0)
         if process.returncode or _END not in tail:
-            raise BackupError(f"mysqldump did not end well: {_last(messages.read())}")
+            raise BackupError(f"mysqldump failed: {_last(messages.read())}")
     yield packer.flush()
 
 
 def unpacked(source: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what a gzip holds; raises `BrokenBackupError` where it stops short."""
+    """Yield the content of a gzip; raise `BrokenBackupError` if it is truncated."""
     unpacker = zlib.decompressobj(31)
     try:
         for part in source:
             yield unpacker.decompress(part)
         yield unpacker.flush()
     except zlib.error as error:
-        raise BrokenBackupError("the dump is not what was written; take another backup") from error
+        raise BrokenBackupError("the dump is damaged; take another backup") from error
     if not unpacker.eof:
-        raise BrokenBackupError("the dump stops short; take another backup")
+        raise BrokenBackupError("the dump is truncated; take another backup")
 
 
 def load(settings: BackupSettings, statements: Iterator[bytes]) -> None:
-    """Run a dump; raises `BackupError` with the server's own words."""
+    """Run a dump; raise `BackupError` with the server's message."""
     with login(settings) as options, tempfile.TemporaryFile() as messages:
         command = [_program("mysql"), *options, "--binary-mode", "--default-character-set=utf8mb4"]
         with subprocess.Popen(
@@ -96,11 +96,11 @@ def load(settings: BackupSettings, statements: Iterator[bytes]) -> None:
                 raise
         messages.seek(0)
         if process.returncode:
-            raise BackupError(f"the restore stopped: {_last(messages.read())}")
+            raise BackupError(f"the restore failed: {_last(messages.read())}")
 
 
 def tables(settings: BackupSettings, databases: Sequence[str]) -> int:
-    """Return how many tables and views these databases hold now."""
+    """Count the tables and views in these databases."""
     names = ", ".join(f"'{name}'" for name in databases)
     # A database's name is letters, digits and _: the settings, and the manifest, allow no other.
     query = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema IN "
@@ -108,7 +108,7 @@ def tables(settings: BackupSettings, databases: Sequence[str]) -> int:
 
 
 def drop(settings: BackupSettings, databases: Sequence[str]) -> None:
-    """Remove databases with all that they hold."""
+    """Drop these databases."""
     run(settings, "".join(f"DROP DATABASE IF EXISTS `{name}`;" for name in databases))
 
 
@@ -122,7 +122,7 @@ def run(settings: BackupSettings, query: str) -> str:
             check=False,
         )
     if done.returncode:
-        raise BackupError(f"MySQL refuses: {_last(done.stderr)}")
+        raise BackupError(f"MySQL reported an error: {_last(done.stderr)}")
     return done.stdout.decode()
 
 

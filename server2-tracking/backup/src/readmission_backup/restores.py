@@ -19,13 +19,13 @@ Backup = tuple[Catalog, Manifest]
 
 
 def choose(settings: BackupSettings, kinds: Sequence[Kind]) -> list[Backup]:
-    """Return the backups that a restore of these kinds takes, databases first; raises `BackupError`.
+    """Return the backups that a restore of these kinds takes, databases first; raise `BackupError`.
 
     Artifacts are copied after the databases that name them. So a dump goes with the first whole copy made at
     or after it, a name is that of a dump, and `latest` is the newest whole dump that has such a copy.
     """
     if not kinds:
-        raise BackupError("the settings READMISSION_BACKUP_* name neither databases nor a bucket")
+        raise BackupError("set READMISSION_BACKUP_DATABASES or READMISSION_BACKUP_SOURCE_BUCKET")
     catalogs = [catalog_of(settings, kind) for kind in kinds]
     name = settings.restore_from
     if len(catalogs) == 1:
@@ -36,7 +36,7 @@ def choose(settings: BackupSettings, kinds: Sequence[Kind]) -> list[Backup]:
         if later := [copy for copy in copies if copy.name >= dump.name]:
             return [(dumps, dump), (artifacts, later[-1])]
     raise BackupError(
-        f"there is no whole backup in {artifacts.bucket}/{artifacts.folder} at or after "
+        f"no complete backup in {artifacts.bucket}/{artifacts.folder} at or after "
         f"{'one' if name == 'latest' else name} in {dumps.folder}"
     )
 
@@ -61,7 +61,7 @@ def restore(settings: BackupSettings, kinds: Sequence[Kind]) -> None:
 
 
 def _held(settings: BackupSettings, client: Minio, manifest: Manifest) -> str:
-    """Tell what holds something where a backup would go; nothing where it is empty."""
+    """Return what the target of a restore already contains; an empty string if nothing."""
     if manifest.kind == "mysql":
         full = mysql.tables(settings, manifest.databases) > 0
         return f"{', '.join(manifest.databases)} hold tables" if full else ""

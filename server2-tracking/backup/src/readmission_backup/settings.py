@@ -10,7 +10,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
 
 
 class BackupSettings(BaseSettings):
-    """What a backup or a restore can be told.
+    """The settings of backups and restores.
 
     Each field is an environment variable with the prefix `READMISSION_BACKUP_`; the keys of the object store
     and what a restore is asked for have names of their own.
@@ -55,7 +55,7 @@ class BackupSettings(BaseSettings):
 
 
 class StoreSettings(BaseSettings):
-    """What the set-up of the object store can be told, with the prefix `READMISSION_STORE_`."""
+    """The settings of the object store's set-up, with the prefix `READMISSION_STORE_`."""
 
     model_config = SettingsConfigDict(env_prefix="READMISSION_STORE_", frozen=True, hide_input_in_errors=True)
 

@@ -19,14 +19,14 @@ from urllib3.exceptions import HTTPError
 from readmission_backup.errors import BackupError, BrokenBackupError
 
 STORE_ERRORS: Final = (MinioException, HTTPError, OSError, ValueError)
-"""What the client raises where the store is away, refuses, or answers nonsense."""
+"""What the client raises if the store is unreachable, refuses a request or sends an invalid response."""
 
 PART: Final = 16 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 
 
 def http(ca_file: Path | None) -> urllib3.PoolManager:
-    """Return the connections to a store, with patience for one that starts again."""
+    """Return a connection pool for a store that retries while the store restarts."""
     context = ssl.create_default_context(cafile=os.fspath(ca_file) if ca_file else None)
     return urllib3.PoolManager(
         ssl_context=context,
@@ -36,7 +36,7 @@ def http(ca_file: Path | None) -> urllib3.PoolManager:
 
 
 def connect(url: str, access: SecretStr, secret: SecretStr, ca_file: Path | None, region: str) -> Minio:
-    """Return a client of the store at `url`."""
+    """Return a client for the store at `url`."""
     parts = urlsplit(url)
     return Minio(
         parts.netloc,
@@ -58,11 +58,11 @@ class Hashing(BufferedIOBase):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of all that was read so far, in hexadecimal."""
+        """SHA-256 of everything read so far, in hexadecimal."""
         return self._hash.hexdigest()
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return true: the stream is readable."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -80,12 +80,12 @@ class Hashing(BufferedIOBase):
 
 
 def put(client: Minio, bucket: str, name: str, stream: Hashing, size: int = -1) -> None:
-    """Write a stream as an object; -1 where its size is not known. An object appears whole or not at all."""
+    """Write a stream as an object; size -1 means unknown. An object appears completely or not at all."""
     client.put_object(bucket, name, cast("BinaryIO", stream), size, part_size=PART)
 
 
 def chunks(client: Minio, bucket: str, name: str, etag: str = "") -> Iterator[bytes]:
-    """Yield the bytes of an object; with an ETag the store refuses one that has another by now."""
+    """Yield the bytes of an object; with an ETag, the store refuses an object that has changed."""
     answer = client.get_object(bucket, name, request_headers={"If-Match": f'"{etag}"'} if etag else None)
     try:
         yield from answer.stream(_CHUNK)
@@ -95,7 +95,7 @@ def chunks(client: Minio, bucket: str, name: str, etag: str = "") -> Iterator[by
 
 
 def checked(client: Minio, bucket: str, name: str, size: int, sha256: str) -> Iterator[bytes]:
-    """Yield an object's bytes; raises `BrokenBackupError` where they are not those written.
+    """Yield an object's bytes; raise `BrokenBackupError` if they differ from what was written.
 
     It raises before the last of `size` bytes is out: what reads them never comes to its end by wrong ones.
     """
@@ -106,7 +106,9 @@ def checked(client: Minio, bucket: str, name: str, size: int, sha256: str) -> It
             yield last
         last = part
     if (stream.size, stream.sha256) != (size, sha256):
-        raise BrokenBackupError(f"{name} is broken: {stream.size} bytes, {size} were written; take another")
+        raise BrokenBackupError(
+            f"{name} is damaged: {stream.size} bytes instead of {size}; take another backup"
+        )
     if last:
         yield last
 
@@ -120,6 +122,6 @@ def sizes(client: Minio, bucket: str, prefix: str) -> dict[str, int]:
 
 
 def need(client: Minio, bucket: str) -> None:
-    """Raise `BackupError` where a bucket is not there."""
+    """Raise `BackupError` if a bucket does not exist."""
     if not client.bucket_exists(bucket):
-        raise BackupError(f"the bucket {bucket} is not there; the Job minio-accounts makes it")
+        raise BackupError(f"the bucket {bucket} does not exist; the Job minio-accounts creates it")

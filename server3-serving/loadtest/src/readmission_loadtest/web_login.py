@@ -17,7 +17,7 @@ class _User(UserMixin):  # type: ignore[misc]
 
 
 def guard(pages: WebUI, app: Flask, settings: LoadTestSettings) -> None:
-    """Let in only the user of the settings; raises `LoadTestError` where they name none."""
+    """Let in only the user of the settings; raise `LoadTestError` if they name none."""
     if settings.web_user is None or settings.web_password is None:
         raise LoadTestError(
             "--web-login needs READMISSION_LOADTEST_WEB_USER and READMISSION_LOADTEST_WEB_PASSWORD"
