@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,6 +17,7 @@ from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
 from readmission_api.model_store.store import ModelStore
 from readmission_api.observers import Observers
+from readmission_api.reloads import Reloads
 from readmission_api.routes.about import about_routes, package_version
 from readmission_api.routes.accounting import Accounting
 from readmission_api.routes.application import Application, add_error_handlers
@@ -27,10 +28,11 @@ from readmission_api.routes.health import health_routes
 from readmission_api.routes.model import model_routes
 from readmission_api.routes.openapi import describe
 from readmission_api.routes.outcomes import outcome_routes
-from readmission_api.routes.parts import Admission, Parts
+from readmission_api.routes.parts import Admission, Parts, UploadSpace
 from readmission_api.routes.reload import reload_routes
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
+from readmission_api.threads import Threads, run
 
 _SWITCH_SECONDS: Final = 0.0005
 _FIRST_SECONDS: Final = 5.0
@@ -68,6 +70,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await asyncio.to_thread(parts.observers.stop)
+            parts.threads.stop()
             logger.removeFilter(context)
 
     # The documentation page works on a closed network: its scripts come from a package, and no other server
@@ -110,6 +113,7 @@ def _parts(settings: ApiSettings) -> Parts:
         on_reload=instruments.count_reload,
     )
     observers = Observers(settings, store, instruments)
+    threads = Threads(batches=settings.max_batches, explanations=settings.max_explanations)
     scoring = Scoring(instruments, max_queue=settings.max_queue, on_scored=observers.scored)
     return Parts(
         settings,
@@ -118,8 +122,12 @@ def _parts(settings: ApiSettings) -> Parts:
         disk,
         scoring,
         Admission(settings.max_batches, settings.max_batch_queue),
+        Admission(settings.max_explanations, settings.max_explanation_queue),
+        UploadSpace(settings.max_upload_bytes),
         Bodies(settings.body_timeout_seconds),
         observers,
+        threads,
+        Reloads(lambda force: store.refresh(force=force), threads.registry),
     )
 
 
@@ -134,18 +142,19 @@ async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
 async def _follow_outcomes(parts: Parts) -> None:
     """Measure the quality in production repeatedly: each outcome reaches one process only."""
     while True:
-        await _try(parts.observers.update_quality, "the look at the outcomes")
+        update = run(parts.threads.background, parts.observers.update_quality)
+        await _try(update, "the look at the outcomes")
         await asyncio.sleep(_OUTCOME_SECONDS)
 
 
 async def _look(parts: Parts) -> None:
-    await _try(parts.store.refresh, "the look at the alias")
+    await _try(parts.reloads.look(), "the look at the alias")
 
 
-async def _try(work: Callable[[], object], what: str) -> None:
-    """Run a background task in a thread; log a crash, since the next run may succeed."""
+async def _try(work: Awaitable[object], what: str) -> None:
+    """Wait for a background task; log a crash, since the next run may succeed."""
     try:
-        await asyncio.to_thread(work)
+        await work
     except Exception as error:  # noqa: BLE001 - what follows the alias must not end
         log_crash(error, what)
 
@@ -160,4 +169,5 @@ async def _pause(parts: Parts) -> None:
     seen = parts.disk.changed()
     while (left := end - time.monotonic()) > 0 and parts.disk.changed() == seen:
         await asyncio.sleep(min(left, _WORKER_SECONDS))
-        await _try(parts.observers.update_gauges, "the update of the gauges")
+        update = run(parts.threads.metrics, parts.observers.update_gauges)
+        await _try(update, "the update of the gauges")

@@ -68,12 +68,17 @@ class ApiSettings(BaseSettings):
     )
     max_batch_rows: int = Field(default=5_000, ge=1, description="Most patients in a JSON list")
     max_csv_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="Longest CSV upload")
+    max_upload_bytes: int = Field(
+        default=1024 * 1024 * 1024, ge=1024, description="Disk space for CSV uploads that are being answered"
+    )
     body_timeout_seconds: float = Field(
         default=10, gt=0, description="Time for a body to arrive, plus a second for each 16 KiB of it"
     )
     max_queue: int = Field(default=512, ge=1, description="Single patients that wait for the model at most")
-    max_batches: int = Field(default=4, ge=1, description="Batches and explanations that run at once")
-    max_batch_queue: int = Field(default=16, ge=0, description="Batches and explanations that wait at most")
+    max_batches: int = Field(default=4, ge=1, description="Batches that run at once")
+    max_batch_queue: int = Field(default=16, ge=0, description="Batches that wait at most")
+    max_explanations: int = Field(default=2, ge=1, description="Explanations that run at once")
+    max_explanation_queue: int = Field(default=16, ge=0, description="Explanations that wait at most")
     log_format: LogFormat = Field(default="text", description="Log lines: text or json")
     drain_seconds: int = Field(default=20, ge=0, description="Time for running requests to end after SIGTERM")
 

@@ -74,3 +74,21 @@ def test_a_client_that_asks_first_is_told_to_go_on(connection, patient):
     assert answers(connection, 1)[0][0].startswith(b"http/1.1 100 ")
     connection.sendall(body)
     assert answers(connection, 1)[0][0].startswith(b"http/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict_batch", b"/nothing"])
+def test_a_client_that_asks_first_and_is_refused_loses_no_request(service, patient, path):
+    """It keeps its body: what it sends next over that connection must not be read as the body."""
+    refused = (
+        b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 2000\r\n"
+        b"expect: 100-continue\r\n\r\n" % path
+    )
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(refused)
+        ((head, _),) = answers(connection, 1)
+        assert head.startswith((b"http/1.1 415 ", b"http/1.1 404 "))
+        assert b"connection: close" in head
+        assert connection.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(with_length(patient))
+        assert answers(connection, 1)[0][0].startswith(b"http/1.1 200 ")

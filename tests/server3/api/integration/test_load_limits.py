@@ -22,6 +22,8 @@ def limited(tmp_path_factory, shared_registry):
         shared_registry,
         max_batches=1,
         max_batch_queue=0,
+        max_explanations=1,
+        max_explanation_queue=0,
         max_queue=1,
         body_timeout_seconds=1,
     ) as service:

@@ -152,6 +152,18 @@ def test_a_refused_production_falls_back_to_the_disk_after_a_restart(
     assert service.metric("model_version_refused") == 1
 
 
+def test_a_restart_serves_the_copy_on_disk_though_the_registry_has_forgotten_the_model(
+    registry, versions, patient, new_service
+):
+    one = registry.register(versions.one, "production")
+    new_service(registry).start().stop()
+    registry.client.delete_registered_model(registry.model)
+    service = new_service(registry).start()
+    assert version_of(service, patient) == one
+    health = service.http.get("/health").json()
+    assert (health["source"], health["stale"]) == ("disk", True)
+
+
 def test_a_synthetic_model_says_so_everywhere(registry, versions, patient, new_service):
     registry.register(versions.synthetic, "production")
     service = new_service(registry).start()

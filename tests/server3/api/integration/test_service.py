@@ -188,7 +188,7 @@ def test_errors_have_one_body(service, method, path, status, code):
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
-    assert set(body) == {"status", "code", "message", "request_id", "problems"}
+    assert set(body) == {"title", "status", "detail", "code", "message", "request_id", "problems"}
     assert (body["status"], body["code"]) == (status, code)
     assert body["request_id"] == answer.headers["x-request-id"]
 

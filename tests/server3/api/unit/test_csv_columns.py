@@ -1,9 +1,10 @@
 import csv
 import io
+import json
 
 import pytest
 
-from readmission_api.errors import RefusedError
+from readmission_api.errors import PatientRefusedError, RefusedError
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.routes.csv_upload import CsvColumns, read_header, score_lines
 from readmission_api.scoring import Scoring
@@ -111,3 +112,51 @@ def test_blank_lines_end_nothing_and_count_for_nothing(predictor, lines, rows_be
     assert [line[0] for line in told] == [str(number + 1) for number in range(len(rows))]
     given = [CsvColumns(predictor.patients, header)._row(row) for row in rows]
     assert [float(line[1]) for line in told] == pytest.approx(predictor.score(given), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "value", "accepted"),
+    [
+        ("admission_type_id", "3", 3, True),
+        ("admission_type_id", "3", "3", True),
+        ("admission_type_id", "3.0", 3.0, True),
+        ("admission_type_id", "3.0", "3.0", True),
+        ("admission_type_id", "3.00", "3.00", True),
+        ("admission_type_id", "3.5", 3.5, False),
+        ("admission_type_id", "03", "03", False),
+        ("admission_type_id", "-3", -3, False),
+        ("admission_type_id", "99", 99, False),
+        ("admission_type_id", "\u0663", "\u0663", False),
+        ("admission_type_id", "\uff13.0", "\uff13.0", False),
+        ("time_in_hospital", "5", 5, True),
+        ("time_in_hospital", "5.0", 5.0, True),
+        ("time_in_hospital", "5.5", 5.5, False),
+        ("time_in_hospital", "15", 15, False),
+        ("time_in_hospital", "\u0665", "\u0665", False),
+        ("time_in_hospital", "\uff15", "\uff15", False),
+        ("time_in_hospital", "\u0665.0", "\u0665.0", False),
+    ],
+)
+def test_a_cell_and_json_are_read_alike(predictor, patient, lines, name, cell, value, accepted):
+    names, _ = lines
+    row = [str((patient | {name: cell})[column]) for column in names]
+    columns = CsvColumns(predictor.patients, header_of(predictor, ",".join(names)))
+    body = json.dumps(patient | {name: value}).encode()
+    if accepted:
+        assert columns.read([row])[0] == [predictor.patients.read(body)]
+    else:
+        assert list(columns.read([row])[1]) == [0]
+        with pytest.raises(PatientRefusedError):
+            predictor.patients.read(body)
+
+
+@pytest.mark.parametrize("endless", [",", '"', "a", '"\n",'])
+def test_an_endless_line_is_not_read_into_memory(predictor, lines, endless):
+    names, rows = lines
+    text = "\n".join([",".join(names), ",".join(rows[0]), endless * 2_000_000])
+    upload = io.BytesIO(text.encode())
+    header = read_header(upload, predictor)
+    scores = Scoring(Instruments(), max_queue=1, on_scored=lambda _: None)
+    *_, last = b"".join(score_lines(upload, header, predictor, scores, "r")).splitlines()
+    assert last.endswith(b",bad_csv")
+    assert upload.tell() < 3_000_000

@@ -87,7 +87,7 @@ def test_figures_that_fail_do_not_end_the_looks_at_the_alias(tmp_path, monkeypat
         ApiSettings(tracking_uri="http://127.0.0.1:9", state_dir=tmp_path, workers=2, reload_seconds=1)
     )
     looks = threading.Semaphore(0)
-    monkeypatch.setattr(application.parts.store, "refresh", looks.release)
+    monkeypatch.setattr(application.parts.store, "refresh", lambda **_: looks.release())
     monkeypatch.setattr(application.parts.observers, "update_gauges", lambda: 1 / 0)
 
     async def live():

@@ -7,14 +7,14 @@ import readmission_api
 
 PACKAGE = Path(readmission_api.__file__).parent
 LAYERS = (
-    {"errors", "logs"},
+    {"errors", "logs", "threads"},
     {"settings"},
     {"predictor"},
     {"scored"},
     {"model_store"},
     {"metrics"},
     {"prediction_log", "scoring", "shadow"},
-    {"observers"},
+    {"observers", "reloads"},
     {"routes"},
     {"app"},
     {"serve"},

@@ -34,6 +34,7 @@ ERROR_KINDS: Final = (
     "bad_json",
     "bad_encoding",
     "wrong_content_type",
+    "wrong_content_encoding",
     "body_too_large",
     "body_timeout",
     "invalid_patient",

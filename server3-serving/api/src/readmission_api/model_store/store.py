@@ -107,7 +107,7 @@ class ModelStore:
         except OSError as error:
             logger.error("the model can't be reloaded: %s", error.strerror)
             reload = Reload("failed", now, error=f"the state folder can't be written: {error.strerror}")
-        if reload.result not in {"loaded", "unchanged", "unset"}:
+        if reload.result not in {"loaded", "unchanged"}:
             self._serve_recorded()
         return reload
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from readmission_api.errors import PatientRefusedError, Problem
@@ -9,7 +10,10 @@ from readmission_api.predictor.json_text import JsonObject, kind
 from readmission_api.predictor.schema import MISSING, Field, InputSchema
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WHOLE_CODE: Final = re.compile(r"[0-9]{1,9}\.0{1,9}")
 _SHOWN_LEVELS: Final = 6
+MAX_PROBLEMS: Final = 100
+"""Repeated names, and unknown names, that are listed at most."""
 
 
 class PatientCheck:
@@ -45,7 +49,7 @@ class PatientCheck:
                     ),
                 )
             )
-        problems = [*self._names(patient)]
+        problems = self._names(patient)
         values = []
         for field in self._fields:
             try:
@@ -63,7 +67,7 @@ class PatientCheck:
                 field=shown(name),
                 message=f"{shown(name) or 'a field'} is given more than once; give it once",
             )
-            for name in (patient.repeated if isinstance(patient, JsonObject) else ())
+            for name in (patient.repeated if isinstance(patient, JsonObject) else ())[:MAX_PROBLEMS]
         ]
         problems.extend(
             Problem(
@@ -72,8 +76,7 @@ class PatientCheck:
                 message=f"{shown(name) or 'a field that is not named like one'} is no field of this model; "
                 "leave it out (GET /model/schema lists the fields)",
             )
-            for name in patient
-            if name not in self._known
+            for name in islice((name for name in patient if name not in self._known), MAX_PROBLEMS)
         )
         return problems
 
@@ -85,8 +88,8 @@ class PatientCheck:
             return MISSING
         if field.kind == "integer":
             return self._integer(field, value)
-        if type(value) is int and field.kind == "category" and str(value) in self._levels[field.name]:
-            return str(value)
+        if field.kind == "category" and (code := _code(value)) in self._levels[field.name]:
+            return code
         if type(value) is not str:
             raise _refuse(field, value, "wrong_type")
         if value == MISSING and field.takes_missing:
@@ -110,6 +113,17 @@ class PatientCheck:
         if not field.minimum <= value <= field.maximum:
             raise _refuse(field, value, "out_of_range")
         return value
+
+
+def _code(value: object) -> str | None:
+    """Return a category's code that was written as a number, or as pandas writes it next to gaps: 1.0."""
+    if type(value) is float and value.is_integer():
+        return str(int(value))
+    if type(value) is int:
+        return str(value)
+    if type(value) is str and _WHOLE_CODE.fullmatch(value):
+        return value.partition(".")[0]
+    return None
 
 
 def _absent(field: Field) -> str | int | None:

@@ -48,12 +48,15 @@ class Accounting:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _USABLE_ID.fullmatch(given) else self._ids.next()
         REQUEST_ID.set(request_id)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         answer = Answer(send, request_id)
+        if b"expect" in headers:
+            receive = answer.expecting(receive)
         method: str = scope["method"]
         if method == "HEAD":
             # What answers GET answers HEAD too; the server leaves the body out.
@@ -91,20 +94,37 @@ class Accounting:
 class Answer:
     """The answer to one request, as far as it has been sent."""
 
-    __slots__ = ("_request_id", "_send", "status")
+    __slots__ = ("_body_unsent", "_request_id", "_send", "status")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.status = 0
         self._send = send
         self._request_id = request_id
+        self._body_unsent = False
 
     async def send(self, message: Message) -> None:
         """Send a part of it; its headers carry the request's id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
+            if self._body_unsent:
+                headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)
+
+    def expecting(self, receive: Receive) -> Receive:
+        """Wrap the `receive` of a client that sends its body only when asked to.
+
+        If it is not asked, it may send its next request where the server expects the body: the connection
+        then closes.
+        """
+        self._body_unsent = True
+
+        async def asked() -> Message:
+            self._body_unsent = False
+            return await receive()
+
+        return asked
 
     async def refuse(self, refused: RefusedError) -> RefusedError:
         """Send an error, unless an answer has begun."""

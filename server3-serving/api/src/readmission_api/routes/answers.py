@@ -36,9 +36,15 @@ _ANSWERS: Final[dict[type[ReadmissionApiError], tuple[HTTPStatus, str, str]]] = 
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
-    """An error response. `code` is a stable word, `message` one sentence that a person can act on."""
+    """An error response: RFC 9457's members, and those of this API.
 
+    `code` is a stable word, `detail` one sentence that a person can act on. `message` repeats it for clients
+    that were written before `detail`.
+    """
+
+    title: str
     status: int
+    detail: str
     code: str
     message: str
     request_id: str
@@ -54,7 +60,13 @@ def body(refused: RefusedError, request_id: str) -> bytes:
     """Return the body of an error."""
     return msgspec.json.encode(
         ProblemBody(
-            refused.status, refused.code, refused.message, request_id, refused.problems[:MAX_PROBLEMS]
+            HTTPStatus(refused.status).phrase,
+            refused.status,
+            refused.message,
+            refused.code,
+            refused.message,
+            request_id,
+            refused.problems[:MAX_PROBLEMS],
         )
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 
 import msgspec
@@ -16,7 +17,8 @@ from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.routes import answers, bodies
 from readmission_api.routes.csv_upload import read_header, score_lines, spool
-from readmission_api.routes.parts import Admission, Parts
+from readmission_api.routes.parts import Parts
+from readmission_api.threads import run
 
 PATH = "/predict_batch"
 _ROWS_AT_ONCE = 1_024
@@ -46,12 +48,13 @@ def batch_routes(parts: Parts) -> APIRouter:
 async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Response:
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
-    bodies.check_length(dict(request.scope["headers"]), settings.max_batch_bytes)
+    bodies.check_body(dict(request.scope["headers"]), settings.max_batch_bytes)
     parts.admission.check()
-    # A client that is slow to send holds no room.
+    # A client that sends slowly does not hold room.
     body = await parts.bodies.read(request.receive, limit=settings.max_batch_bytes)
+    batches, limit = parts.threads.batches, settings.max_patient_bytes
     async with parts.admission.enter():
-        patients = await asyncio.to_thread(split, body)
+        patients = await run(batches, split, body)
         if not 1 <= len(patients) <= settings.max_batch_rows:
             raise _invalid_batch(f"Send between 1 and {settings.max_batch_rows} patients.")
         # All rows are read before any is scored: one bad row refuses the list.
@@ -59,7 +62,7 @@ async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Re
         found: list[Problem] = []
         for start in range(0, len(patients), _ROWS_AT_ONCE):
             part = patients[start : start + _ROWS_AT_ONCE]
-            rows.extend(await asyncio.to_thread(read_rows, predictor, part, start, found))
+            rows.extend(await run(batches, read_rows, predictor, part, start, found, limit))
             if len(found) >= answers.MAX_PROBLEMS:
                 break
         if found:
@@ -67,7 +70,7 @@ async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Re
         written: list[bytes] = []
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             scored = rows[start : start + _ROWS_AT_ONCE]
-            written.append(await asyncio.to_thread(_score, parts, predictor, request_id, start, scored))
+            written.append(await run(batches, _score, parts, predictor, request_id, start, scored))
     return Response(
         b'{"request_id":%b,%b"count":%d,"predictions":[%b]}'
         % (msgspec.json.encode(request_id), predictor.answer_part, len(rows), b",".join(written)),
@@ -84,24 +87,24 @@ def _score(parts: Parts, predictor: Predictor, request_id: str, first: int, rows
 async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> Response:
     settings = parts.settings
     request_id: str = request.scope["state"]["request_id"]
-    bodies.check_length(dict(request.scope["headers"]), settings.max_csv_bytes)
+    headers = dict(request.scope["headers"])
+    bodies.check_body(headers, settings.max_csv_bytes)
     parts.admission.check()
-    upload = await spool(parts.bodies.stream(request.receive, limit=settings.max_csv_bytes))
-    try:
+    async with AsyncExitStack() as held:
+        held.enter_context(parts.uploads.reserve(int(headers.get(b"content-length", settings.max_csv_bytes))))
+        body = parts.bodies.stream(request.receive, limit=settings.max_csv_bytes)
+        upload = held.enter_context(await spool(body))
         header = read_header(upload, predictor)
-        await parts.admission.acquire()
-    except BaseException:
-        upload.close()
-        raise
+        await held.enter_async_context(parts.admission.enter())
+        until_answered = held.pop_all()
 
     async def lines() -> AsyncIterator[bytes]:
-        with upload:
-            steps = score_lines(upload, header, predictor, parts.scoring, request_id)
-            while (step := await asyncio.to_thread(next, steps, None)) is not None:
-                yield step
+        steps = score_lines(upload, header, predictor, parts.scoring, request_id)
+        while (step := await run(parts.threads.batches, next, steps, None)) is not None:
+            yield step
 
-    return _AdmittedStream(
-        parts.admission,
+    return _HoldingStream(
+        until_answered,
         settings.body_timeout_seconds,
         lines(),
         media_type="text/csv; charset=utf-8",
@@ -113,12 +116,12 @@ async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> R
     )
 
 
-class _AdmittedStream(StreamingResponse):
-    """A streamed answer that gives its room back when it ends, however it ends."""
+class _HoldingStream(StreamingResponse):
+    """A streamed answer that holds its upload and its room until it ends, however it ends."""
 
     def __init__(
         self,
-        admission: Admission,
+        held: AsyncExitStack,
         patience: float,
         content: AsyncIterator[bytes],
         *,
@@ -126,7 +129,7 @@ class _AdmittedStream(StreamingResponse):
         headers: dict[str, str],
     ) -> None:
         super().__init__(content, media_type=media_type, headers=headers)
-        self._admission = admission
+        self._held = held
         self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,38 +138,51 @@ class _AdmittedStream(StreamingResponse):
             async with asyncio.timeout(self._patience):
                 await send(message)
 
-        try:
-            await super().__call__(scope, receive, send_in_time)
-        except TimeoutError:
-            raise ClientDisconnect from None
-        finally:
-            self._admission.release()
+        async with self._held:
+            try:
+                await super().__call__(scope, receive, send_in_time)
+            except TimeoutError:
+                raise ClientDisconnect from None
 
 
 def split(body: bytes) -> list[msgspec.Raw]:
-    """Split a JSON list into its patients' texts; raises what `json_text.parse` does, and `RefusedError`."""
-    try:
-        return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if isinstance(json_text.parse(body), list):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "bad_json", "The body is not JSON.") from None
-        raise _invalid_batch("Send a JSON list of patients.") from None
+    """Return the texts of the patients in a JSON list.
+
+    Raise `RefusedError`, `BadJsonError` or `BadEncodingError`.
+    """
+    texts = json_text.split(body)
+    if texts is None:
+        raise _invalid_batch("Send a JSON list of patients.")
+    return texts
 
 
 def read_rows(
-    predictor: Predictor, patients: list[msgspec.Raw], first: int, found: list[Problem]
+    predictor: Predictor, patients: list[msgspec.Raw], first: int, found: list[Problem], limit: int
 ) -> list[Row]:
-    """Read a part of a list whose first patient is number `first`; problems go to `found`."""
+    """Return the rows of a part of a list whose first patient has the index `first`.
+
+    Problems go to `found`; a patient's text may be `limit` bytes long.
+    """
     together = predictor.patients.read_together(patients)
     if together is not None:
         return together
     rows = []
     for index, patient in enumerate(patients, start=first):
+        if len(found) >= answers.MAX_PROBLEMS:
+            break
         try:
-            rows.append(predictor.patients.read(patient))
+            rows.append(_read_row(predictor, bytes(patient), limit))
         except PatientRefusedError as error:
             found.extend(msgspec.structs.replace(problem, row=index) for problem in error.problems)
     return rows
+
+
+def _read_row(predictor: Predictor, patient: bytes, limit: int) -> Row:
+    if len(patient) > limit:
+        raise PatientRefusedError(
+            (Problem(code="too_long", message=f"the patient is longer than {limit} bytes"),)
+        )
+    return predictor.patients.read(patient)
 
 
 def _invalid_batch(message: str) -> RefusedError:

@@ -111,8 +111,15 @@ class _Arriving:
         return await self.receive()
 
 
-def check_length(headers: Headers, limit: int) -> None:
-    """Refuse a body whose announced length is above `limit` before any of it is read."""
+def check_body(headers: Headers, limit: int) -> None:
+    """Refuse a body that is compressed, or whose announced length is above `limit`, before it is read."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise RefusedError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "wrong_content_encoding",
+            "Send the body uncompressed, without the header Content-Encoding.",
+            headers=(("accept-encoding", "identity"),),
+        )
     length = headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > limit):
         raise too_large(limit)

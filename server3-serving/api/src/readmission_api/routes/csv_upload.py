@@ -35,7 +35,14 @@ _LINES_AT_ONCE: Final = 64
 """Lines between cells and values: more of them crowd each other out of the processor's cache."""
 _MANY_SPELLINGS: Final = 20_000
 _BROKEN: Final = "the file can't be read as CSV from here on"
-_WHOLE: Final = re.compile(r"[+-]?\d{1,9}(?:\.0{1,9})?")
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}(?:\.0{1,9})?")
+_OTHER_FORMATS: Final = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ async def spool(parts: AsyncIterator[bytes]) -> IO[bytes]:
     upload = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the answer's stream closes it
     try:
         async for part in parts:
+            if not upload.tell():
+                _check_format(part)
             decoder.decode(part)
             _check_text(part)
             upload.write(part)
@@ -67,6 +76,16 @@ async def spool(parts: AsyncIterator[bytes]) -> IO[bytes]:
     return upload
 
 
+def _check_format(start: bytes) -> None:
+    for magic, name in _OTHER_FORMATS.items():
+        if start.startswith(magic):
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                "bad_encoding",
+                f"The file is {name}; send a CSV file in UTF-8, uncompressed.",
+            )
+
+
 def _check_text(part: bytes) -> None:
     if b"\0" in part:
         raise invalid_csv("The file holds NUL bytes; send it as text.")
@@ -78,15 +97,8 @@ def invalid_csv(message: str, problems: tuple[Problem, ...] = ()) -> RefusedErro
 
 
 def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
-    """Read the first line and leave the file before the second; raises `RefusedError`."""
-    line = upload.readline(_LONGEST_HEADER)
-    if len(line) == _LONGEST_HEADER:
-        raise invalid_csv(f"The first line is longer than {_LONGEST_HEADER} bytes; it names the fields.")
-    try:
-        names = next(csv.reader([line.decode("utf-8-sig")], strict=True), [])
-    except csv.Error:
-        raise invalid_csv("The first line can't be read as CSV.") from None
-    names = [name.strip().replace("-", "_") for name in names]
+    """Read the first line and leave the file before the second; raise `RefusedError`."""
+    names = [name.strip().replace("-", "_") for name in _first_line(upload)]
     if not any(names):
         raise invalid_csv("The file is empty; its first line names the fields.")
     patients = predictor.patients
@@ -116,6 +128,23 @@ def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
     return Header(len(names), tuple(place.get(name) for name in patients.names), place.get(_ENCOUNTER))
 
 
+def _first_line(upload: IO[bytes]) -> list[str]:
+    line = upload.readline(_LONGEST_HEADER)
+    if len(line) == _LONGEST_HEADER:
+        raise invalid_csv(f"The first line is longer than {_LONGEST_HEADER} bytes; it names the fields.")
+    text = line.decode("utf-8-sig")
+    if text.lower().startswith("sep="):
+        raise invalid_csv("The first line is sep=; remove it, so that the first line names the fields.")
+    try:
+        names = next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        raise invalid_csv("The first line can't be read as CSV.") from None
+    for separator, plural in _OTHER_SEPARATORS.items():
+        if len(names) == 1 and separator in names[0]:
+            raise invalid_csv(f"The columns are separated by {plural}; separate them with commas.")
+    return names
+
+
 def score_lines(
     upload: IO[bytes], header: Header, predictor: Predictor, scoring: Scoring, request_id: str
 ) -> Iterator[bytes]:
@@ -126,7 +155,7 @@ def score_lines(
             b"probability,class,error,code\r\n"
         )
         columns = CsvColumns(predictor.patients, header)
-        lines = filter(None, csv.reader(text, strict=True))
+        lines = _Lines(text)
         first = 1
         step = _Step()
         while not step.last:
@@ -157,13 +186,35 @@ class _Step:
     """The file can't be read on."""
 
 
-def _read(lines: Iterator[list[str]], columns: "CsvColumns") -> _Step:
+class _Lines:
+    """The lines of a file that are not empty, split into cells; a bounded number of characters at a time."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+        self._left = 0
+        self._reader = filter(None, csv.reader(self._characters(), strict=True))
+
+    def take(self, count: int) -> Iterator[list[str]]:
+        """Yield up to `count` lines; raise `csv.Error` where the file can't be read, or a line is endless."""
+        self._left = count * _LONGEST_HEADER
+        yield from islice(self._reader, count)
+
+    def _characters(self) -> Iterator[str]:
+        # A quote that is never closed, or a line of commas alone, would be read into memory as a whole.
+        while text := self._text.readline(self._left + 1):
+            self._left -= len(text)
+            if self._left < 0:
+                raise csv.Error
+            yield text
+
+
+def _read(lines: "_Lines", columns: "CsvColumns") -> _Step:
     step = _Step()
     encounter = columns.header.encounter
     while step.count < _ROWS_AT_ONCE and not step.last:
         some: list[list[str]] = []
         try:
-            some.extend(islice(lines, _LINES_AT_ONCE))
+            some.extend(lines.take(_LINES_AT_ONCE))
         except csv.Error:
             step.broken = True
         step.last = len(some) < _LINES_AT_ONCE

@@ -1,14 +1,15 @@
 """`POST /explain`: which fields moved a patient's risk."""
 
-import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from readmission_api.predictor.explanation import explain
 from readmission_api.routes.answers import json_response
-from readmission_api.routes.bodies import check_length, require_json
+from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
+from readmission_api.threads import run
 
 PATH = "/explain"
 
@@ -28,13 +29,15 @@ def explain_routes(parts: Parts) -> APIRouter:
         headers = dict(request.scope["headers"])
         require_json(headers)
         limit = parts.settings.max_patient_bytes
-        check_length(headers, limit)
+        check_body(headers, limit)
         predictor = parts.serving().predictor
-        parts.admission.check()
+        parts.explaining.check()
         body = await parts.bodies.read(request.receive, limit=limit)
         row = predictor.patients.read(body)
-        async with parts.admission.enter():
-            explanation = await asyncio.to_thread(explain, predictor, row, samples=samples, seed=seed)
+        async with parts.explaining.enter():
+            explanation = await run(
+                parts.threads.explanations, partial(explain, predictor, row, samples=samples, seed=seed)
+            )
         return json_response(
             {
                 "request_id": request.scope["state"]["request_id"],

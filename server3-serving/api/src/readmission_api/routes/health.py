@@ -1,6 +1,5 @@
 """Whether the process answers, whether it can predict, and its metrics."""
 
-import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from readmission_api.routes.answers import json_response
 from readmission_api.routes.parts import Parts
 from readmission_api.routes.tokens import require_token
+from readmission_api.threads import run
 
 
 def health_routes(parts: Parts) -> APIRouter:
@@ -57,7 +57,7 @@ def health_routes(parts: Parts) -> APIRouter:
     @router.get("/metrics", summary="For Prometheus")
     async def metrics(request: Request) -> Response:
         require_token(settings.metrics_token, request)
-        return Response(await asyncio.to_thread(exposition), media_type=CONTENT_TYPE_LATEST)
+        return Response(await run(parts.threads.metrics, exposition), media_type=CONTENT_TYPE_LATEST)
 
     def exposition() -> bytes:
         parts.observers.update_gauges()

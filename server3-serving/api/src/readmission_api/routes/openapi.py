@@ -261,11 +261,13 @@ def _add_outcomes(operation: Json) -> None:
 
 _PROBLEM: Final[Json] = {
     "type": "object",
-    "required": ["status", "code", "message", "request_id", "problems"],
+    "required": ["title", "status", "detail", "code", "message", "request_id", "problems"],
     "properties": {
+        "title": {"type": "string", "description": "The status in words"},
         "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "One sentence that a person can act on"},
         "code": {"type": "string", "description": "A stable word"},
-        "message": {"type": "string", "description": "One sentence that a person can act on"},
+        "message": {"type": "string", "description": "The same as detail", "deprecated": True},
         "request_id": {"type": "string"},
         "problems": {
             "type": "array",

@@ -1,6 +1,5 @@
 """`POST /outcomes`: what became of predicted patients."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -12,11 +11,13 @@ from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
 from readmission_api.predictor import json_text
 from readmission_api.routes.answers import json_response
-from readmission_api.routes.bodies import check_length, require_json
+from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
 from readmission_api.routes.tokens import require_token
+from readmission_api.threads import run
 
 _FLUSH_SECONDS: Final = 2.0
+_LONGEST_OUTCOME: Final = 1_024
 
 
 def outcome_routes(parts: Parts) -> APIRouter:
@@ -29,14 +30,15 @@ def outcome_routes(parts: Parts) -> APIRouter:
         headers = dict(request.scope["headers"])
         require_json(headers)
         limit = parts.settings.max_batch_bytes
-        check_length(headers, limit)
+        check_body(headers, limit)
         body = await parts.bodies.read(request.receive, limit=limit)
-        return json_response(await asyncio.to_thread(_record, parts, read_outcomes(body)))
+        return json_response(await run(parts.threads.outcomes, _record, parts, body))
 
     return router
 
 
-def _record(parts: Parts, received: list[Outcome]) -> dict[str, object]:
+def _record(parts: Parts, body: bytes) -> dict[str, object]:
+    received = read_outcomes(body)
     observers = parts.observers
     if observers.engine is None or observers.writer is None:
         raise RefusedError(
@@ -59,21 +61,34 @@ def _record(parts: Parts, received: list[Outcome]) -> dict[str, object]:
 
 
 def read_outcomes(body: bytes) -> list[Outcome]:
-    """Read one outcome or a list; raises `RefusedError` and what `json_text.parse` does."""
-    value = json_text.parse(body)
-    items = value if isinstance(value, list) else [value]
+    """Return one outcome, or those of a list; raise `RefusedError`, `BadJsonError` or `BadEncodingError`."""
+    items = json_text.split(body)
+    if items is None:
+        items = [msgspec.Raw(body)]
+    if not items:
+        raise _invalid_outcome()
+    return [_read_outcome(bytes(item)) for item in items]
+
+
+def _read_outcome(item: bytes) -> Outcome:
+    if len(item) > _LONGEST_OUTCOME:
+        raise _invalid_outcome()
+    value = json_text.parse(item)
+    if not isinstance(value, json_text.JsonObject) or value.repeated:
+        raise _invalid_outcome()
+    # JSON has one type of number: 4.0 is the integer 4.
+    if isinstance(number := value.get("number"), float) and number.is_integer():
+        value["number"] = int(number)
     try:
-        if not items or any(isinstance(item, json_text.JsonObject) and item.repeated for item in items):
-            raise msgspec.ValidationError  # noqa: TRY301 - a key twice is as wrong as a wrong key
-        for item in items:
-            # JSON has one kind of number: 4.0 is the integer 4.
-            if isinstance(item, dict) and isinstance(number := item.get("number"), float):
-                item["number"] = int(number) if number.is_integer() else number
-        return msgspec.convert(items, list[Outcome])
+        return msgspec.convert(value, Outcome)
     except msgspec.ValidationError:
-        raise RefusedError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_outcome",
-            'Send {"request_id": "...", "readmitted": true or false} or a list of these; '
-            '"number" is the place in a batch.',
-        ) from None
+        raise _invalid_outcome() from None
+
+
+def _invalid_outcome() -> RefusedError:
+    return RefusedError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_outcome",
+        'Send {"request_id": "...", "readmitted": true or false} or a list of these; '
+        '"number" is the place in a batch.',
+    )

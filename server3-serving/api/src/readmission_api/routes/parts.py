@@ -1,8 +1,8 @@
 """The parts that the routes use, built once by the app factory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from readmission_api.errors import OverloadedError
@@ -10,10 +10,12 @@ from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.observers import Observers
+from readmission_api.reloads import Reloads
 from readmission_api.routes import answers
 from readmission_api.routes.bodies import Bodies
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
+from readmission_api.threads import Threads
 
 
 class Admission:
@@ -54,6 +56,24 @@ class Admission:
             self.release()
 
 
+class UploadSpace:
+    """Disk space for uploads, reserved before they are read."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes for a block; raise `OverloadedError` if they are not free."""
+        if size > self._left:
+            raise OverloadedError
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+
+
 @dataclass
 class Parts:
     """The pieces of one app."""
@@ -64,8 +84,12 @@ class Parts:
     disk: DiskCopy
     scoring: Scoring
     admission: Admission
+    explaining: Admission
+    uploads: UploadSpace
     bodies: Bodies
     observers: Observers
+    threads: Threads
+    reloads: Reloads
 
     def serving(self) -> Serving:
         """Return what serves now; raise `RefusedError` if nothing does."""

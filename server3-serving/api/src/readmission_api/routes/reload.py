@@ -1,6 +1,5 @@
 """`POST /reload_model`."""
 
-import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +18,7 @@ def reload_routes(parts: Parts) -> APIRouter:
     async def reload_model(request: Request) -> Response:
         require_token(parts.settings.token, request)
         before = parts.store.serving
-        reload = await asyncio.to_thread(parts.store.refresh, force=True)
+        reload = await parts.reloads.look(force=True)
         if reload.result in {"loaded", "unchanged"}:
             return json_response(
                 {

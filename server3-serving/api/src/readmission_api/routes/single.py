@@ -9,7 +9,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from readmission_api.predictor.predictor import Predictor
-from readmission_api.routes.bodies import check_length, require_json
+from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -29,7 +29,7 @@ class SinglePrediction:
         predictor = parts.serving().predictor
         headers = dict(scope["headers"])
         require_json(headers)
-        check_length(headers, self._limit)
+        check_body(headers, self._limit)
         body = await parts.bodies.read(receive, limit=self._limit)
         row = predictor.patients.read(body)
         risk = await parts.scoring.one(predictor, request_id, row)
