@@ -19,6 +19,8 @@ from images.support.docker import Docker
 GIVEN = "READMISSION_CLUSTERS"
 """A folder with `data.kubeconfig`, `tracking.kubeconfig` and `serving.kubeconfig` of running clusters."""
 INVENTORY = "READMISSION_INVENTORY"
+KEEP = "READMISSION_LAB_KEEP"
+"""`1` keeps the lab's clusters after a run, and takes those that an earlier run kept."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "data": {"deploy_settings": {"dataset": [f"READMISSION_DATASET={site.DATASET}"]}},
 }
@@ -35,6 +37,8 @@ class Platform:
     docker: Docker | None = None
     files: Files | None = None
     images: dict[pulled.Pulled, Path] = field(default_factory=dict)
+    attached: bool = False
+    """Whether the lab's clusters ran before, with the platform on them."""
     figures: Figures = field(default_factory=Figures)
 
     @property
@@ -113,11 +117,18 @@ def given() -> Platform | None:
     return Platform(clusters, known)
 
 
+def keeps() -> bool:
+    """Return whether the lab's clusters outlive a run."""
+    return os.environ.get(KEEP) == "1"
+
+
 def start(dataset: Path) -> Platform:
     """Start the lab from a clean machine: clusters, pulled images, and own images in server 2's registry."""
     lab = Lab()
-    lab.clear()
-    own_images.empty_full_registry()
+    attached = keeps() and all(node.processes.pid("kubelet") for node in lab.nodes.values())
+    if not attached:
+        lab.clear()
+        own_images.empty_full_registry()
     commit = own_images.release()
     clusters = {
         group: Cluster(
@@ -128,7 +139,7 @@ def start(dataset: Path) -> Platform:
         for group, node in lab.nodes.items()
     }
     inventory = site.write_inventory(lab.nodes, SETTINGS)
-    made = Platform(clusters, site.Site(inventory, commit, tags=site.TAGS), lab)
+    made = Platform(clusters, site.Site(inventory, commit, tags=site.TAGS), lab, attached=attached)
     try:
         lab.up()
         made.files = Files(dataset.parent)
@@ -138,7 +149,8 @@ def start(dataset: Path) -> Platform:
         own_images.build_and_push(made.docker, commit)
         own_images.prune(made.docker, commit)
     except BaseException:
-        stop(made)
+        if not keeps():
+            stop(made)
         raise
     return made
 
