@@ -148,7 +148,8 @@ class Node:
         node_files.write_kubelet(self.home, authority, self.namespace)
         node_files.write_host_programs(self.home, self.namespace, self.programs / "kubelite")
         node_files.create_group(self.namespace)
-        (self.home / "containerd.sock").unlink(missing_ok=True)
+        if not self.processes.pid("containerd"):
+            (self.home / "containerd.sock").unlink(missing_ok=True)
         self.processes.start("containerd", "containerd", f"--config={settings}")
 
     def _load_own_images(self) -> None:
