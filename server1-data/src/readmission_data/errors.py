@@ -20,6 +20,14 @@ class TrackingError(ReadmissionDataError):
     """The tracking server is away or refuses a request."""
 
 
+class TransientError(ReadmissionDataError):
+    """A failure that another try may not have; `pause` is the seconds to wait before it, if known."""
+
+    def __init__(self, message: str, pause: float = 0) -> None:
+        super().__init__(message)
+        self.pause = pause
+
+
 class DatasetError(ReadmissionDataError):
     """The data set as a whole cannot be found, downloaded or read; single rows are judged at the load."""
 

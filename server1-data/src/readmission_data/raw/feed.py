@@ -1,9 +1,5 @@
 """The HTTP feed as a source: hospitals hand out blocks of rows by cursor."""
 
-import base64
-import hashlib
-import ssl
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,6 +10,8 @@ from pydantic import SecretStr
 
 from readmission_data.dataset.file import Kind
 from readmission_data.errors import SourceError
+from readmission_data.raw import feed_answer
+from readmission_data.raw.feed_answer import Answer
 from readmission_data.raw.ledger import Batch
 from readmission_data.raw.lines import Block, read_header
 from readmission_data.raw.sources import Delivery
@@ -24,11 +22,13 @@ LARGEST_BLOCK: Final = 15_000
 _FIRST_LINE: Final = 2
 """The line of row 0: a feed counts rows from 0, a file's lines are counted from its header as line 1."""
 
-_PAUSES: Final = (0.2, 1, 3)
-"""Seconds before each new try; a feed may restart or be busy."""
 
-_BUSY: Final = frozenset({429, 500, 502, 503, 504})
-_TIMEOUT: Final = httpx.Timeout(60, connect=5)
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """An answer, and the cursor that was sent for it."""
+
+    answer: Answer
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +47,34 @@ class FeedSource:
         return str(url.copy_with(userinfo=b"", query=None)).rstrip("/")
 
     def deliver(self, ledger: Sequence[Batch]) -> Delivery:
-        """Fetch the block after the last batch of the feed's source, or the first one where that is new.
+        """Fetch the block after the last batch of the feed's source, or the first block of a new source.
 
-        What follows a block is fetched when it is asked for.
+        Later blocks are fetched when the load needs them.
         """
         earlier = [
             batch for batch in ledger if (batch.source_kind, batch.source_name) == (self.kind, self.name)
         ]
         cursor = earlier[-1].next_cursor if earlier else None
-        answer = self._fetch(cursor)
-        if answer.status_code == HTTPStatus.CONFLICT:
-            # The feed's source has changed: a new one is taken from the start, known rows told apart.
-            # One that was here before goes on where it ended: taken again, its rows would count as repeats.
-            answer = self._fetch(None)
-            own = _of_source(earlier, answer.headers.get("Feed-Source-SHA256"))
+        fetched = self._fetch(cursor)
+        if fetched.answer.status == HTTPStatus.CONFLICT:
+            # The feed's source has changed. A new source is read from the start; its known rows are skipped.
+            # An earlier one continues where it ended: read again, its rows would count as repeats.
+            fetched = self._fetch(None)
+            own = _of_source(earlier, fetched.answer.headers.get("Feed-Source-SHA256"))
             if own:
-                answer = self._fetch(own[-1].next_cursor)
-        return self._delivery(answer, earlier)
+                fetched = self._fetch(own[-1].next_cursor)
+        return self._delivery(fetched, earlier)
 
     def _delivery(
-        self, answer: httpx.Response, earlier: Sequence[Batch], place: tuple[str, int] | None = None
+        self, fetched: _Fetched, earlier: Sequence[Batch], place: tuple[str, int] | None = None
     ) -> Delivery:
         """Read an answer that must begin at a `place`, the source's checksum and a row.
 
-        Without one it is where the ledger's last batch of that source ended.
+        The default place is where the ledger's last batch of that source ended.
         """
-        if answer.status_code != HTTPStatus.OK:
-            raise SourceError(f"{self.name} answered {answer.status_code}{_detail(answer)}")
+        answer = fetched.answer
+        if answer.status != HTTPStatus.OK:
+            raise SourceError(f"{self.name} answered {answer.status}{answer.detail}")
         try:
             sha256 = answer.headers["Feed-Source-SHA256"]
             next_cursor = answer.headers["Feed-Next-Cursor"]
@@ -82,7 +83,7 @@ class FeedSource:
             row_count = int(answer.headers["Feed-Rows"])
             exhausted = answer.headers["Feed-Exhausted"] == "true"
         except (KeyError, ValueError) as error:
-            raise SourceError(f"{self.name} is no encounter feed: its answer lacks {error}") from None
+            raise SourceError(f"{self.name} is not an encounter feed: its answer lacks {error}") from None
         end = answer.content.find(b"\n") + 1 or len(answer.content)
         block = Block(answer.content[end:], end, first_row + _FIRST_LINE)
         found = block.end_number - block.number if block.content else 0
@@ -95,12 +96,12 @@ class FeedSource:
             wrong = f"block begins at row {first_row} of {sha256[:6]}, not row {place[1]} of {place[0][:6]}"
         elif found != row_count:
             wrong = f"block from row {first_row} has {found} rows, not {row_count} as Feed-Rows says"
-        elif row_count and next_cursor == answer.request.url.params.get("cursor"):
+        elif row_count and next_cursor == fetched.cursor:
             wrong = f"block from row {first_row} has the cursor that was asked for"
         elif not row_count and not exhausted:
             wrong = f"block from row {first_row} is empty, yet it is not exhausted"
         if wrong:
-            # Rows would be lost or come twice, and nobody would see it.
+            # Otherwise rows would be lost or doubled without a sign of it.
             raise SourceError(f"{self.name}: its {wrong}")
 
         def following() -> Delivery:
@@ -119,49 +120,19 @@ class FeedSource:
             cursor=lambda _offset: next_cursor,
         )
 
-    def _fetch(self, cursor: str | None) -> httpx.Response:
-        """Get a block, again after a pause when the feed is busy or the connection breaks."""
+    def _fetch(self, cursor: str | None) -> _Fetched:
         parameters = {"limit": str(min(self.batch_size, LARGEST_BLOCK))} | (
             {"cursor": cursor} if cursor else {}
         )
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
-        reason = ""
-        for pause in (0.0, *_PAUSES):
-            time.sleep(pause)
-            try:
-                # The system's store of authorities: a hospital's own one is there.
-                trusted = ssl.create_default_context()
-                with httpx.Client(timeout=_TIMEOUT, headers=headers, verify=trusted) as client:
-                    answer = client.get(f"{self.url.rstrip('/')}/v1/encounters", params=parameters)
-                if answer.status_code not in _BUSY and _is_whole(answer):
-                    return answer
-                reason = f"it answered {answer.status_code}{_detail(answer)}"
-                if answer.status_code == HTTPStatus.OK:
-                    reason = "the block's checksum does not fit"
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise SourceError(f"READMISSION_FEED_URL is no address: {error}") from None
-            except httpx.TransportError as error:
-                reason = str(error) or type(error).__name__
-        raise SourceError(f"{self.name} could not be read in {len(_PAUSES) + 1} tries: {reason}")
+        try:
+            base = httpx.URL(self.url)
+            # A query of the address stays: some gateways take their key from it.
+            url = base.copy_with(path=f"{base.path.rstrip('/')}/v1/encounters").copy_merge_params(parameters)
+            return _Fetched(feed_answer.get(url, headers, self.name), cursor)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise SourceError(f"READMISSION_FEED_URL is not a valid address: {error}") from None
 
 
 def _of_source(batches: Sequence[Batch], sha256: str | None) -> list[Batch]:
     return [batch for batch in batches if batch.source_sha256 == sha256]
-
-
-def _is_whole(answer: httpx.Response) -> bool:
-    """Compare a block with its checksum (RFC 9530); an answer without one passes."""
-    digest = answer.headers.get("Content-Digest", "")
-    if not digest.startswith("sha-256=:"):
-        return True
-    found = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
-    return bool(digest == f"sha-256=:{found}:")
-
-
-def _detail(answer: httpx.Response) -> str:
-    """Give the feed's own words of what is wrong; they are one line about the request, never about rows."""
-    try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return f": {' '.join(detail.split())[:200]}"

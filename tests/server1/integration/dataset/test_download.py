@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import tenacity
 
 from readmission_data.dataset import DatasetError, DatasetFile, find
 from readmission_data.dataset.inspection import SYNTHETIC_PREFIX, UCI_SHA256
@@ -21,7 +22,7 @@ from readmission_data.settings import DataSettings
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("readmission_data.dataset.download._PAUSES", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr("readmission_data.web._growing", tenacity.wait_fixed(0.01))
     for name in ("READMISSION_DATASET", "READMISSION_DATASET_SHA256"):
         monkeypatch.delenv(name, raising=False)
 

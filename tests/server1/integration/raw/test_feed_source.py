@@ -1,104 +1,23 @@
 """Loads from the real feed, over HTTP."""
 
-import contextlib
 import itertools
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Literal
 
 import pytest
-import uvicorn
+import tenacity
 from pydantic import SecretStr
 
+from readmission_data import web
 from readmission_data.errors import ReadmissionDataError
-from readmission_data.raw import feed
 from readmission_data.raw.load import load_all, load_next
 from readmission_feed.app import create_app
 from readmission_feed.settings import FeedSettings
 from support import csv_lines
-
-
-class Moody:
-    """The feed behind an application that first answers as told: `busy`, `torn` or `altered`."""
-
-    def __init__(self, app: Callable, moods: list[str]) -> None:
-        self.app = app
-        self.moods = moods
-
-    async def __call__(self, scope, receive, send):
-        mood = self.moods.pop(0) if scope["type"] == "http" and self.moods else None
-        if mood == "busy":
-            await send({"type": "http.response.start", "status": 503, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-
-        async def answer(message):
-            body = message.get("body", b"")
-            if mood == "altered" and body:
-                message = message | {"body": body[:-2] + b"X\n"}
-            if mood == "torn" and body:
-                # The promised length never comes: the connection breaks in the middle of the block.
-                await send(message | {"body": body[: len(body) // 2], "more_body": True})
-                raise ConnectionError
-            await send(message)
-
-        await self.app(scope, receive, answer)
-
-
-class Edited:
-    """The feed behind a proxy that changes its answers: `edit` gets headers, body, and the first answer.
-
-    The proxy is honest about what it sends: the length fits, and the feed's checksum is taken off.
-    """
-
-    def __init__(self, app: Callable, edit: Callable) -> None:
-        self.app = app
-        self.edit = edit
-        self.first = None
-
-    async def __call__(self, scope, receive, send):
-        messages = []
-
-        async def keep(message):
-            messages.append(message)
-
-        await self.app(scope, receive, keep)
-        headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
-        body = b"".join(message.get("body", b"") for message in messages)
-        self.first = self.first or (headers, body)
-        headers, body = self.edit(headers, body, self.first)
-        sent = {**headers, "content-length": str(len(body)), "content-digest": ""}
-        pairs = [(name.encode(), value.encode()) for name, value in sent.items()]
-        await send(messages[0] | {"headers": pairs})
-        await send({"type": "http.response.body", "body": body})
-
-
-@contextlib.contextmanager
-def serving(dataset: Path, moods: list[str] | None = None, token: str | None = None) -> Iterator[str]:
-    app = create_app(FeedSettings(dataset=dataset, token=SecretStr(token) if token else None))
-    with served(Moody(app, moods or [])) as url:
-        yield url
-
-
-@contextlib.contextmanager
-def served(app: Callable, lifespan: Literal["auto", "off"] = "auto") -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan=lifespan))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+from support.feeds import Edited, served, serving
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(feed, "_PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(web, "_growing", tenacity.wait_fixed(0.01))
 
 
 def test_blocks_come_one_a_load_until_the_feed_is_exhausted(settings, query, tmp_path):
@@ -152,12 +71,12 @@ def test_a_feed_in_trouble_is_asked_again(settings, tmp_path, mood):
 
 
 @pytest.mark.parametrize(
-    ("mood", "reason"), [("busy", "503"), ("torn", "."), ("altered", "the block's checksum does not fit")]
+    ("mood", "reason"), [("busy", "503"), ("torn", "."), ("altered", "the block does not match its digest")]
 )
 def test_a_feed_that_stays_in_trouble_is_told_in_one_line(settings, query, tmp_path, mood, reason):
     path = csv_lines.write(tmp_path / "d.csv", csv_lines.lines(20))
-    with serving(path, [mood] * 4) as url:
-        expected = rf"^{url} could not be read in 4 tries: [^\n]*{reason}[^\n]*$"
+    with serving(path, [mood] * web.TRIES) as url:
+        expected = rf"^{url} cannot be read: [^\n]*{reason}[^\n]*$"
         with pytest.raises(ReadmissionDataError, match=expected):
             load_next(settings(source="feed", feed_url=url))
 
@@ -244,7 +163,7 @@ def test_the_token_is_sent_and_never_shown(settings, tmp_path):
     ("url", "message"),
     [
         (None, "READMISSION_SOURCE is feed, but READMISSION_FEED_URL names no address"),
-        ("http://me:secret@127.0.0.1:9", r"^http://127\.0\.0\.1:9 could not be read in 4 tries: "),
+        ("http://me:secret@127.0.0.1:9", r"^http://127\.0\.0\.1:9 cannot be read: "),
         ("nonsense", "READMISSION_FEED_URL"),
     ],
 )
@@ -261,7 +180,7 @@ def test_another_web_server_is_no_feed(settings):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"<html>hello</html>"})
 
-    message = "is no encounter feed: its answer lacks "
+    message = "is not an encounter feed: its answer lacks "
     with served(other, lifespan="off") as url, pytest.raises(ReadmissionDataError, match=message):
         load_next(settings(source="feed", feed_url=url))
 
