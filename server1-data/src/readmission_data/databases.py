@@ -1,5 +1,6 @@
 """Engines for RawData and CleanData: SQLite or MySQL, by URL alone."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,44 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_exponential
 
 from readmission_data.errors import DatabaseError
 
+log = logging.getLogger(__name__)
+
 LOCK_SECONDS: Final = 300
 """How long a writer waits for the one before it."""
+
+_ROW_LOCK_SECONDS: Final = 10
+"""How long a statement waits for a row that a foreign transaction holds."""
+
+_TRIES: Final = 5
+_TRANSIENT: Final = frozenset(
+    {
+        1053,  # the server is shutting down
+        1205,  # lock wait timeout
+        1213,  # deadlock
+        2003,  # no connection
+        2006,  # the server has gone away
+        2013,  # connection lost during a query
+        3024,  # the query took too long
+        4031,  # disconnected for inactivity
+    }
+)
+"""MySQL's errors that another try of the whole transaction may not meet."""
+
+_NEEDED: Final = {
+    1021: "free space on the server's disk",
+    1030: "free space on the server's disk, if it is full",
+    1114: "free space on the server's disk",
+    1153: "raise max_allowed_packet on the server",
+    1290: "make the server writable, or name the primary server",
+    1836: "make the server writable, or name the primary server",
+    1148: "set local_infile=ON on the server",
+    3948: "set local_infile=ON on the server",
+}
+"""What has to be done about an error of MySQL that goes away by no try."""
 
 _BEGIN: Final = "sqlite_begin"
 _IMMEDIATE: Final = {_BEGIN: "BEGIN IMMEDIATE"}
@@ -86,18 +120,45 @@ def _named_lock(connection: sa.Connection, section: str) -> Iterator[None]:
                 connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
+def tries() -> Retrying:
+    """Return the tries of a transaction: another one after a lost connection, a deadlock or a lock timeout.
+
+    The whole transaction is tried again, on a new connection; the last try raises its own error.
+    """
+    return Retrying(
+        retry=retry_if_exception(lambda error: _code(error) in _TRANSIENT),
+        wait=wait_exponential(multiplier=0.5, max=8),
+        stop=stop_after_attempt(_TRIES),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+
+
+def _code(error: BaseException) -> int | None:
+    """Return the number of MySQL's error, None for any other error."""
+    if not isinstance(error, DBAPIError) or error.orig is None or not error.orig.args:
+        return None
+    code = error.orig.args[0]
+    return code if isinstance(code, int) else None
+
+
 def _reason(error: DBAPIError) -> str:
     """Return the driver's message; of errors about data, which may repeat values, only type and code."""
-    words = " ".join(str(error.orig).split())
     if isinstance(error, DataError | IntegrityError):
         return f"{type(error).__name__}, code {error.orig.args[0] if error.orig else '?'}"
-    return words
+    words = " ".join(str(error.orig).split())
+    needed = _NEEDED.get(_code(error) or 0)
+    return f"{words}; {needed}" if needed else words
 
 
 def _mysql(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
         url,
-        connect_args={"charset": "utf8mb4", "local_infile": True},
+        connect_args={
+            "charset": "utf8mb4",
+            "local_infile": True,
+            "init_command": f"SET SESSION innodb_lock_wait_timeout = {_ROW_LOCK_SECONDS}",
+        },
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         # Values of patients stay out of the text of an error.

@@ -48,10 +48,10 @@ class LoadResult:
 def load_next(settings: DataSettings) -> LoadResult:
     """Load the next batch, or find nothing new.
 
-    Rows, rejected rows and their ledger line commit together, so a load that is killed leaves nothing. Two
-    loads at once take turns. Raises a `ReadmissionDataError` where the source cannot be had, and
-    `NothingLoadedError` when a source's first batch has not one good row; its rows are then in
-    `rejected_rows`.
+    Rows, rejected rows and their ledger line commit together: a load that is killed leaves nothing, and one
+    that loses its connection is tried again as a whole. Two loads at once take turns. Raise a
+    `ReadmissionDataError` if the source cannot be read, and `NothingLoadedError` if a source's first batch
+    has no valid row; its rows are then in `rejected_rows`.
     """
     with closing(load_all(settings)) as results:
         return next(results)
@@ -63,8 +63,7 @@ def load_all(settings: DataSettings) -> Generator[LoadResult]:
     with databases.engine(settings.raw_url) as engine:
         exhausted = False
         while not exhausted:
-            with databases.exclusive(engine, "raw") as connection:
-                result = _load(connection, source, settings.split_salt)
+            result = databases.tries()(_load_alone, engine, source, settings.split_salt)
             yield result
             exhausted = result.exhausted
 
@@ -75,6 +74,11 @@ def _open_source(settings: DataSettings) -> Source:
     if settings.feed_url is None:
         raise ReadmissionDataError("READMISSION_SOURCE is feed, but READMISSION_FEED_URL names no address")
     return FeedSource(settings.feed_url, settings.batch_size, settings.feed_token)
+
+
+def _load_alone(engine: sa.Engine, source: Source, salt: str) -> LoadResult:
+    with databases.exclusive(engine, "raw") as connection:
+        return _load(connection, source, salt)
 
 
 def _load(connection: sa.Connection, source: Source, salt: str) -> LoadResult:
