@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from readmission_data.encounters.columns import COLUMNS
+from readmission_data.encounters import header
 from readmission_data.errors import SourceError
 
 Positions = npt.NDArray[np.int64]
@@ -21,7 +21,6 @@ _LINE_FEED: Final = ord("\n")
 _RETURN: Final = ord("\r")
 _COMMA: Final = ord(",")
 _IS_ODD: Final = np.array([byte >= 128 or byte in b'"\r\0' for byte in range(256)])  # noqa: PLR2004 - ASCII
-_LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,38 +72,11 @@ class Plain:
 
 
 def read_header(line: bytes, source: str) -> tuple[str, ...]:
-    """Return the column names of a header, in its order, with underscores for hyphens.
-
-    The columns may come in any order. Raise `SourceError` if one is missing, unknown or repeated.
-    """
-    known = {column.name: column for column in COLUMNS} | {column.csv_name: column for column in COLUMNS}
+    """Return the column names of a header, with underscores for hyphens; raise `SourceError` if wrong."""
     try:
-        text = line.decode("utf-8-sig")
-        fields = next(csv.reader([text], strict=True), [])
-    except (UnicodeDecodeError, csv.Error):
-        raise SourceError(f"{source}: the header is not valid UTF-8; save the file as CSV, UTF-8") from None
-    found = [known[field.strip()].name if field.strip() in known else None for field in fields]
-    if not any(found):
-        raise SourceError(
-            f"{source}: the first line names no column of an encounter; is this diabetic_data.csv?"
-        )
-    names = [name for name in found if name]
-    absent = [column.csv_name for column in COLUMNS if column.name not in names]
-    if absent:
-        raise SourceError(f"{source}: the header lacks {_listed(absent)}")
-    if None in found:
-        extra = [field.strip()[:40] for field, name in zip(fields, found, strict=True) if name is None]
-        raise SourceError(f"{source}: the header has {_listed(extra)} beyond the {len(COLUMNS)} columns")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"{source}: the header has {_listed(twice)} twice")
-    return tuple(names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_LISTED])
-    rest = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"column{'s' if len(names) > 1 else ''} {shown}{rest}"
+        return header.read(line)
+    except ValueError as error:
+        raise SourceError(f"{source}: {error}") from None
 
 
 def cut(block: Block) -> Rows:
@@ -122,9 +94,9 @@ def cut(block: Block) -> Rows:
     return Rows(content, starts[filled], ends[filled], following[filled], numbers[filled])
 
 
-def plain(rows: Rows, header: Sequence[str]) -> Plain:
+def plain(rows: Rows, names: Sequence[str]) -> Plain:
     """Return rows as plain text: what CSV may quote is unquoted, what no value can hold is refused."""
-    odd = _odd(rows, len(header))
+    odd = _odd(rows, len(names))
     if not len(odd):
         return Plain(rows.content, np.arange(len(rows), dtype=np.int64), {})
     broken: dict[int, str] = {}
@@ -133,7 +105,7 @@ def plain(rows: Rows, header: Sequence[str]) -> Plain:
     for row in odd.tolist():
         parts.append(_lines(rows, start, row))
         try:
-            parts.append(_plain_line(rows.line(row), header))
+            parts.append(_plain_line(rows.line(row), names))
         except ValueError as error:
             broken[row] = str(error)
         start = row + 1
@@ -166,7 +138,7 @@ def _lines(rows: Rows, start: int, stop: int) -> bytes:
     return lines if lines.endswith(b"\n") else lines + b"\n"
 
 
-def _plain_line(line: bytes, header: Sequence[str]) -> bytes:
+def _plain_line(line: bytes, names: Sequence[str]) -> bytes:
     """Return a line as plain fields and commas without quotes; raise ValueError with what is wrong."""
     try:
         fields = next(csv.reader([line.decode()], strict=True), [])
@@ -177,9 +149,9 @@ def _plain_line(line: bytes, header: Sequence[str]) -> bytes:
         unclosed = "unexpected end" in str(error)
         reason = "a quote is never closed" if unclosed else "a quote or line break is misplaced"
         raise ValueError(reason) from None
-    if len(fields) != len(header):
-        raise ValueError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(header)}")
-    for name, field in zip(header, fields, strict=True):
+    if len(fields) != len(names):
+        raise ValueError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(names)}")
+    for name, field in zip(names, fields, strict=True):
         # No valid value contains one, and without them the line can be read as plain text.
         if not field.isascii() or any(sign in field for sign in ',"\r\n\0'):
             raise ValueError(f"{name}: contains a character that no valid value has")

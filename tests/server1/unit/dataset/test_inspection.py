@@ -47,23 +47,31 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "html": (lambda _: b"<!DOCTYPE html>\n<html><body>404</body></html>", "is a web page"),
     "html after blanks": (lambda _: b"  <html>\n", "is a web page"),
     "binary": (lambda _: bytes(range(256)) * 16, "neither a zip nor a CSV"),
-    "gzip": (gzip.compress, "neither a zip nor a CSV"),
+    "gzip": (gzip.compress, "compressed with gzip; unpack it first"),
     "utf-16": (lambda csv: csv.decode().encode("utf-16"), "neither a zip nor a CSV"),
-    "text": (lambda _: b"hello\nworld\n", "the first line is not the header"),
-    "no header": (lambda csv: csv.split(b"\r\n", 1)[1], "the first line is not the header"),
+    "text": (lambda _: b"hello\nworld\n", "the first line names no column of an encounter"),
+    "no header": (lambda csv: csv.split(b"\r\n", 1)[1], "the first line names no column of an encounter"),
     "semicolons": (lambda csv: csv.replace(b",", b";"), "separated by ';'"),
     "header alone": (lambda csv: csv.split(b"\r\n")[0] + b"\r\n", "no rows"),
     "missing column": (
         lambda csv: reheaded(csv, lambda names: [name for name in names if name != b"age"]),
-        "the header lacks age",
+        "the header lacks column 'age'",
     ),
-    "extra column": (lambda csv: reheaded(csv, lambda names: [*names, b"note"]), "does not know: note"),
-    "column twice": (lambda csv: reheaded(csv, lambda names: [*names, b"age"]), "names twice: age"),
-    "columns swapped": (
-        lambda csv: reheaded(csv, lambda names: [names[1], names[0], *names[2:]]),
-        "column 1 is patient_nbr, but must be encounter_id",
+    "extra column": (
+        lambda csv: reheaded(csv, lambda names: [*names, b"note"]),
+        "the header has column 'note' beyond the 50 columns",
     ),
-    "underscores": (lambda csv: csv.replace(b"-metformin", b"_metformin", 1), "lacks glyburide-metformin"),
+    "column twice": (
+        lambda csv: reheaded(csv, lambda names: [*names, b"age"]),
+        "the header has column 'age' twice",
+    ),
+    "an index": (lambda csv: reheaded(csv, lambda names: [b"", *names]), "write the file with index=False"),
+    "an index with a name": (
+        lambda csv: reheaded(csv, lambda names: [b"Unnamed: 0", *names]),
+        "the first column is an index without a name",
+    ),
+    "CR alone": (lambda csv: csv.replace(b"\r\n", b"\r"), "the lines end with CR alone"),
+    "tabs": (lambda csv: csv.replace(b",", b"\t"), r"separated by '\t'"),
     "truncated zip": (lambda csv: zipped({"diabetic_data.csv": csv})[:-60], "broken or truncated zip"),
     "half a zip": (lambda csv: zipped({"diabetic_data.csv": csv})[:2000], "broken or truncated zip"),
     "zip with a flipped byte": (
@@ -301,3 +309,19 @@ def test_the_real_file_is_known(real_dataset: Path, cache: Path):
     assert (file.kind, file.sha256) == ("uci", UCI_SHA256)
     with file.open_csv() as stream:
         assert sum(1 for _ in stream) == 101_766 + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda names: [names[1], names[0], *names[2:]],
+        lambda names: [name.replace(b"-", b"_") for name in names],
+        lambda names: [b'"' + name + b'"' for name in names],
+    ],
+    ids=["shuffled", "underscored", "quoted"],
+)
+def test_a_file_takes_every_header_that_a_feed_takes(tmp_path, own_csv, change):
+    path = tmp_path / "d.csv"
+    path.write_bytes(reheaded(own_csv, change))
+
+    assert inspect(path, tmp_path / "cache").kind == "own"
