@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from readmission_data.encounters.icd9_codes import stems
+
 GROUPS: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     "circulatory": ((390, 459), (785, 785)),
     "respiratory": ((460, 519), (786, 786)),
@@ -20,40 +22,25 @@ Source: Strack et al. 2014, table 2. `other` takes the rest, among it the V and 
 
 OTHER: Final = "other"
 
-_DIGITS: Final = 3
-
 
 def stem(code: str) -> str:
     """Return what stands before the dot of a code ("250.83" -> "250"); "?" stays "?"."""
     return code.partition(".")[0]
 
 
-def spellings(code: str) -> tuple[str, ...]:
-    """Return all spellings of a code: with leading zeros up to three digits, the shortest first.
-
-    ("8", "08", "008"); the data set spells codes the shortest way.
-    """
-    digits, dot, rest = code.partition(".")
-    if not digits.isdecimal():
-        return (code,)
-    number = str(int(digits))
-    return tuple(f"{number.zfill(width)}{dot}{rest}" for width in range(len(number), _DIGITS + 1))
-
-
 def group(stem: str) -> str:
     """Return the group of a code's stem.
 
-    Every stem that a valid code can have belongs to one: the numbers that no range names, V and E codes go
-    to `other`.
+    Every stem of a valid code has one: numbers outside all ranges, V and E codes are in `other`.
     """
     return GROUP_OF_STEM.get(stem, OTHER)
 
 
 GROUP_OF_STEM: Final = {
-    spelling: name
+    stem: name
     for name, ranges in GROUPS.items()
     for first, last in ranges
     for number in range(first, last + 1)
-    for spelling in spellings(str(number))
+    for stem in stems(str(number))
 }
 """Every stem that belongs to a group other than `other`."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from readmission_data.clean import icd9
+from readmission_data.encounters import icd9_codes
 from readmission_data.encounters.columns import BY_NAME, MISSING, Kind
 
 Codes = npt.NDArray[np.int64]
@@ -49,9 +50,10 @@ class Part:
         return stem if self.form is Form.STEM else icd9.group(stem)
 
     def spellings(self, text: str) -> tuple[str, ...]:
-        """Return the texts that mean the same: ICD-9 codes also come with leading zeros."""
-        is_code = BY_NAME[self.field].kind is Kind.ICD9 and self.form is not Form.GROUP
-        return icd9.spellings(text) if is_code else (text,)
+        """Return the texts that mean the same, the canonical one first: an ICD-9 code has several."""
+        if BY_NAME[self.field].kind is not Kind.ICD9 or self.form is Form.GROUP:
+            return (text,)
+        return icd9_codes.stems(text) if self.form is Form.STEM else icd9_codes.spellings(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Coded:
         return cls(codes.astype(np.int64), texts)
 
     def part(self, part: Part) -> Self:
-        """Return the same rows coded by what they add to a key, ICD-9 codes without leading zeros."""
+        """Return the same rows coded by what they add to a key, ICD-9 codes in their canonical form."""
         texts = [part.spellings(part.text(text))[0] for text in self.texts]
         known = sorted(set(texts))
         position = {text: code for code, text in enumerate(known)}

@@ -9,10 +9,14 @@ from readmission_data.encounters import levels
 MISSING: Final = "?"
 """How the CSV spells a missing value."""
 
-ICD9_PATTERN: Final = r"(?:(?:[0-9]{1,3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[0-9]{3}(?:\.[0-9])?)"
-"""An ICD-9-CM code as the CSV spells it: no leading zeros are kept ("8" is 008).
+ICD9_PATTERN: Final = (
+    r"(?:(?:[0-9]{1,3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[89][0-9]{2}(?:\.[0-9])?|E0[0-3][0-9]\.[0-9])"
+)
+"""An ICD-9-CM code, with its point; `icd9_codes` says which texts are the same code.
 
-External causes (E) have at most one decimal, all others two: no code is longer than six signs.
+External causes (E) have at most one decimal, all others two: no code is longer than six characters. They are
+E800 to E999, and E000 to E030 for activities, which need their decimal: without it E039 would pass, which is
+ICD-10's E03.9. No other code of ICD-10 passes except E80 to E89 without their point (ADR 25).
 """
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from readmission_data.encounters import icd9_codes
 from readmission_data.encounters.columns import (
     BY_NAME,
     COLUMNS,
@@ -127,8 +128,7 @@ def _checked(field: pa.ChunkedArray, column: Column) -> tuple[pa.Array, Mask | N
         allowed = pa.array([str(number) for number in range(column.minimum, column.maximum + 1)])
         meant = pc.add(pc.index_in(texts, allowed), column.minimum).cast(pa.int16())
     else:
-        allowed = _matches(texts, column)
-        meant = pc.if_else(allowed, texts, None)
+        meant = pc.if_else(_matches(texts, column), _canonical(texts, column), None)
     values = pa.DictionaryArray.from_arrays(codes, meant)
     unknown = meant.null_count > 0
     absent = codes.null_count > 0 and not column.missing
@@ -136,6 +136,13 @@ def _checked(field: pa.ChunkedArray, column: Column) -> tuple[pa.Array, Mask | N
         return values, None
     known = np.append(pc.is_valid(meant).to_numpy(zero_copy_only=False), [column.missing])
     return values, ~known[pc.fill_null(codes, len(texts)).to_numpy()]
+
+
+def _canonical(texts: pa.Array, column: Column) -> pa.Array:
+    if column.kind is Kind.ICD9:
+        for pattern, replacement in icd9_codes.CANONICAL:
+            texts = pc.replace_substring_regex(texts, pattern, replacement)
+    return texts
 
 
 def _matches(texts: pa.Array, column: Column) -> pa.Array:
@@ -158,7 +165,7 @@ def _allowed(column: Column) -> str:
     elif column.kind is Kind.INTEGER:
         text = f"must be an integer from {column.minimum} to {column.maximum}"
     elif column.kind is Kind.ICD9:
-        text = "must be an ICD-9 code such as 250.83, V58 or E885"
+        text = "must be an ICD-9 code such as 250.83, V58 or E885, not ICD-10"
     elif len(column.levels) <= _LONGEST_LIST:
         text = f"must be one of {', '.join(column.levels)}"
     else:

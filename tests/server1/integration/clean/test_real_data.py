@@ -3,6 +3,7 @@
 import pytest
 
 from readmission_data.clean import cohort, icd9
+from readmission_data.encounters import icd9_codes
 from readmission_data.encounters.columns import MISSING
 from support.encounters import read_csv
 
@@ -40,4 +41,4 @@ def test_the_diagnosis_groups_have_the_shares_of_the_study(real):
 def test_the_diagnosis_codes_are_spelled_without_leading_zeros(real):
     for name in ("diag_1", "diag_2", "diag_3"):
         codes = real[name].fillna(MISSING).unique()
-        assert all(icd9.spellings(code)[0] == code for code in codes)
+        assert all(icd9_codes.canonical(code) == code for code in codes)

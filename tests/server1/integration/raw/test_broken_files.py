@@ -51,11 +51,11 @@ BROKEN_ROWS = {
     ),
     "no ICD-9 code": (
         csv_lines.line(5, diag_1="I50.9"),
-        "diag_1: must be an ICD-9 code such as 250.83, V58 or E885",
+        "diag_1: must be an ICD-9 code such as 250.83, V58 or E885, not ICD-10",
     ),
     "a code longer than its column": (
         csv_lines.line(5, diag_1="E885.12"),
-        "diag_1: must be an ICD-9 code such as 250.83, V58 or E885",
+        "diag_1: must be an ICD-9 code such as 250.83, V58 or E885, not ICD-10",
     ),
     "no id": (csv_lines.line(5).replace("5,", ",", 1), "encounter_id: must be a positive integer of 64 bits"),
     "no patient": (

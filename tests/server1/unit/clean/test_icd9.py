@@ -28,16 +28,9 @@ def test_groups_of_strack_2014(group, inside, outside):
 
 def test_every_valid_stem_has_one_of_the_nine_groups():
     stems = [*(str(number) for number in range(1000)), *(f"V{number:02}" for number in range(100))]
-    stems += [f"E{number:03}" for number in range(1000)]
+    stems += [f"E{number:03}" for number in range(800, 1000)]
     assert all(re.fullmatch(ICD9_PATTERN, stem) for stem in stems)
     assert {icd9.group(stem) for stem in stems} == set(icd9.GROUPS)
-
-
-def test_leading_zeros_change_nothing():
-    assert icd9.spellings("8.45") == icd9.spellings("008.45") == ("8.45", "08.45", "008.45")
-    assert icd9.spellings("V57") == ("V57",)
-    assert icd9.spellings("?") == ("?",)
-    assert icd9.spellings("428") == ("428",)
 
 
 def test_stem_is_what_stands_before_the_dot():

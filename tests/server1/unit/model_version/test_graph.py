@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from readmission_data.clean.encoding import Encoding
 from readmission_data.clean.keys import Form, Key, Part
+from readmission_data.encounters import icd9_codes
 from readmission_data.errors import ParityError
 from readmission_data.model_version import golden, graph, parity, scoring
 from readmission_data.model_version.estimator_graph import ConversionError
@@ -23,6 +24,15 @@ CODES = (
         "008",
         "250.83",
         "250",
+        "250.0",
+        "250.00",
+        "250.6",
+        "250.60",
+        "428.0",
+        "428.00",
+        "038.0",
+        "38",
+        "V45.00",
         "250.830",
         "V45.1",
         "V45",
@@ -67,7 +77,25 @@ def test_icd9_spellings(sample: Sample, models: dict, graphs: dict, column: str)
     scores = run(model, sample.encoding, rows)
     spelled = dict(zip(CODES, scores.tolist(), strict=True))
     assert spelled["8"] == spelled["08"] == spelled["008"]
+    for same in (
+        ("250", "250.0", "250.00"),
+        ("250.6", "250.60"),
+        ("428", "428.0", "428.00"),
+        ("38", "038.0"),
+    ):
+        assert len({spelled[code] for code in same}) == 1
     assert spelled["?"] == spelled[None]
+
+
+def test_every_text_of_a_known_code_gives_one_risk(sample: Sample, graphs: dict) -> None:
+    for column in ("diag_1", "diag_2", "diag_3"):
+        codes = sorted(set(sample.train[column].dropna()))
+        texts = [icd9_codes.spellings(code) for code in codes]
+        rows = sample.test.iloc[[0] * sum(map(len, texts))].reset_index(drop=True)
+        rows[column] = [text for same in texts for text in same]
+        scores = iter(run(graphs["lightgbm"], sample.encoding, rows).tolist())
+        risks = {code: {next(scores) for _ in same} for code, same in zip(codes, texts, strict=True)}
+        assert {code: len(found) for code, found in risks.items() if len(found) > 1} == {}
 
 
 def test_unknown_levels_count_as_the_prior(sample: Sample, models: dict, graphs: dict) -> None:

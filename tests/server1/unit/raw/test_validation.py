@@ -84,8 +84,32 @@ def test_missing_is_allowed_where_the_schema_says_so(column):
 def test_a_diagnosis_is_an_icd9_code(column):
     for good in ("8", "38", "428", "250.8", "250.83", "V58", "V58.61", "E885", "E885.9"):
         assert reason(**{column.name: good}) is None
-    for bad in ("", "4280", "V5", "V588", "E88", "428.", "428.123", "E885.12", "v58", "I50.9", "428 "):
+    odd = ("", "4280", "V5", "V588", "E88", "428.", "428.123", "E885.12", "v58", "428 ")
+    icd10 = ("I50.9", "E11.9", "E119", "E785", "E039", "E10.10", "V270", "Z794", "N179", "E1165", "Z79.4")
+    for bad in (*odd, *icd10):
         assert reason(**{column.name: bad}).startswith(f"{column.name}: must be an ICD-9 code")
+
+
+def test_a_diagnosis_is_kept_in_its_canonical_form():
+    written = [
+        "250.60",
+        "250.6",
+        "428.0",
+        "428",
+        "250.00",
+        "008.45",
+        "038.9",
+        "V58.0",
+        "E885.0",
+        "E003.0",
+        "?",
+        "0",
+        "000",
+    ]
+    kept = ["250.6", "250.6", "428", "428", "250", "8.45", "38.9", "V58", "E885", "E003.0", "?", "0", "0"]
+    found = checked(*(csv_lines.line(i, diag_1=code) for i, code in enumerate(written, 1)))
+
+    assert found.columns["diag_1"].to_pylist() == [None if code == "?" else code for code in kept]
 
 
 def test_no_diagnosis_is_longer_than_its_column():

@@ -144,7 +144,7 @@ def _wanted(field: Field) -> str:
     if field.kind == "integer":
         return f"a whole number from {field.minimum} to {field.maximum}"
     if field.kind == "icd9":
-        return "an ICD-9 code such as 428 or 250.83"
+        return "an ICD-9 code such as 428 or 250.83, not ICD-10"
     levels = [level.value for level in field.levels]
     if len(levels) <= _SHOWN_LEVELS:
         return "one of " + ", ".join(levels)
