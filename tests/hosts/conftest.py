@@ -67,6 +67,7 @@ class Control:
             "secrets_file": self.secrets,
             "secrets_key_file": self.key,
             "image_build_script": "/usr/local/lib/build.py",
+            "deploy_without_mail": "true",
             "verify_retries": 12,
             "verify_delay": 5,
         }

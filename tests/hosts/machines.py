@@ -31,7 +31,7 @@ NAT_IP = "10.0.2.15"
 CGROUPS = [Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup/unified")]
 PROGRAMS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh", "ssh-keygen", "git", "nft")
 PACKAGES = (
-    "ca-certificates,dbus,iproute2,nftables,openssh-server,prometheus-node-exporter,python3,python3-apt,"
+    "ca-certificates,dbus,docker-registry,iproute2,nftables,openssh-server,openssl,prometheus-node-exporter,python3,python3-apt,"
     "python3-yaml,sudo,systemd-sysv,systemd-timesyncd"
 )
 # Packages of Ubuntu that building images takes; the build itself is a stand-in, so these are empty.
@@ -160,6 +160,8 @@ def _tree() -> Path:
         run(["chroot", str(unfinished), "dpkg", "-i", f"/{package.parent.name}/{name}.deb"])
     run(["chroot", str(unfinished), "useradd", "--create-home", "--shell", "/bin/bash", "ubuntu"])
     (unfinished / "etc/sudoers.d/ubuntu").write_text("ubuntu ALL=(ALL) NOPASSWD: ALL\n")
+    # The registry starts with MicroK8s' addon.
+    run(["systemctl", f"--root={unfinished}", "disable", "--quiet", "docker-registry"])
     # A fresh cloud image has neither a running exporter nor host keys of somebody else.
     for path in [
         *(unfinished / "etc/ssh").glob("ssh_host_*"),
@@ -215,9 +217,10 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
     stamp = host.root / "var/lib/apt/periodic/update-success-stamp"
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.touch()
-    for name in ("snap", "microk8s"):
+    for name in ("snap", "microk8s", "docker"):
         shutil.copy(STAND_INS / f"{name}.py", host.root / "usr/local/bin" / name)
         (host.root / "usr/local/bin" / name).chmod(0o755)
+    shutil.copy(STAND_INS / "registry.yml", host.root / "usr/local/lib/registry.yml")
     shutil.copy(STAND_INS / "build.py", host.root / "usr/local/lib/build.py")
     shutil.copy(STAND_INS / "pages.py", host.root / "usr/local/lib/pages.py")
     run(

@@ -4,6 +4,7 @@ import base64
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -75,6 +76,9 @@ def test_microk8s_is_pinned_and_set_up(site, name):
     calls = site.calls(name)
     own = {"tracking": {"registry"}, "serving": {"metrics-server"}}.get(GROUPS[name], set())
     assert calls.count("snap install microk8s --classic --channel=1.35/stable") == 1
+    assert calls.index("snap wait system seed.loaded") < calls.index(
+        "snap install microk8s --classic --channel=1.35/stable"
+    )
     assert calls.count("snap refresh --hold microk8s") == 1
     enabled = [line.split()[2] for line in calls if line.startswith("microk8s enable")]
     assert sorted(enabled) == sorted({"dns", "rbac", "hostpath-storage"} | own)
@@ -101,9 +105,47 @@ def test_the_nat_address_is_never_the_nodes(site, name):
 
 
 @pytest.mark.parametrize("name", GROUPS)
+def test_microk8s_certificates_name_the_host_and_last(site, name):
+    """The stand-in's own are, as a fresh MicroK8s', for the NAT's address; two of them end in 30 days."""
+    certificates = site.hosts[name].root / "var/snap/microk8s/current/certs"
+
+    def holds(certificate, authority, *check):
+        command = ["openssl", "x509", "-noout", "-in", str(certificates / f"{certificate}.crt"), *check]
+        assert "not" not in machines.run(command).stdout.replace("will not expire", "")
+        chain = ["-CAfile", str(certificates / f"{authority}.crt"), str(certificates / f"{certificate}.crt")]
+        machines.run(["openssl", "verify", *chain])
+
+    year = ("-checkend", str(300 * 86400))
+    holds("server", "ca", "-checkip", site.hosts[name].ip, *year)
+    holds("kubelet", "ca", "-checkip", site.hosts[name].ip, *year)
+    holds("front-proxy-client", "front-proxy-ca", *year)
+    issued = [call for call in site.calls(name) if "refresh-certs" in call]
+    assert sorted(issued) == [
+        "microk8s refresh-certs --cert front-proxy-client.crt",
+        "microk8s refresh-certs --cert server.crt",
+    ]
+
+
+def test_the_node_exporter_outlives_an_address_that_comes_late(site):
+    host = site.hosts[DATA]
+    site.ssh(DATA, "systemd-run --quiet --on-active=2 systemctl restart prometheus-node-exporter")
+    machines.run(["ip", "-n", host.namespace, "address", "flush", "dev", "lan0", "scope", "global"])
+    time.sleep(12)
+    machines.run(["ip", "-n", host.namespace, "address", "add", f"{host.ip}/24", "dev", "lan0"])
+    found = ""
+    deadline = time.monotonic() + 60
+    while not found and time.monotonic() < deadline:
+        time.sleep(1)
+        found = machines.inside(
+            site.hosts[SERVING].namespace, [sys.executable, "-c", CONNECT, "2", f"{host.ip}:9100"]
+        ).stdout
+    assert found.strip() == f"{host.ip}:9100"
+
+
+@pytest.mark.parametrize("name", GROUPS)
 def test_containerd_pulls_from_server_2(site, name):
     registries = site.hosts[name].root / "var/snap/microk8s/current/args/certs.d"
-    assert sorted(path.name for path in registries.iterdir()) == [REGISTRY, "localhost:32000"]
+    assert sorted(path.name for path in registries.iterdir()) == [REGISTRY, "docker.io", "localhost:32000"]
     lines = (registries / REGISTRY / "hosts.toml").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == [
         f'server = "http://{REGISTRY}"',
@@ -114,7 +156,7 @@ def test_containerd_pulls_from_server_2(site, name):
 
 def test_images_of_the_release_are_built_on_server_2_alone(site, control):
     builds = {name: [call for call in site.calls(name) if call.startswith("build")] for name in GROUPS}
-    expected = f"build --registry localhost:32000 --tag {control.release[:12]}"
+    expected = f"build --registry localhost:32000 --tag {control.release[:12]} --revision {control.release}"
     assert builds == {"server1-data": [], "server2-tracking": [expected], "server3-serving": []}
 
 

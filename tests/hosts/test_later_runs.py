@@ -14,6 +14,7 @@ CHECKOUT = Path(__file__).parents[2]
 OVERLAY = "/etc/readmission/deploy/site"
 APPLIED = "/etc/readmission/deploy/applied"
 OBJECTS = "/etc/readmission/deploy/objects.yaml"
+CERTIFICATES = "/var/snap/microk8s/current/certs"
 DATA, TRACKING, SERVING, WORKER = "server1-data", "server2-tracking", "server3-serving", "server1-worker"
 
 
@@ -96,7 +97,14 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
         naming[SERVING] |= {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
         for name in (DATA, TRACKING, SERVING):
             naming[name] |= {APPLIED, OBJECTS}
-        assert changed_files() == naming
+        changed = changed_files()
+        certificates = {path for path in changed[SERVING] if path.startswith(CERTIFICATES)}
+        assert {f"{CERTIFICATES}/kubelet.crt", f"{CERTIFICATES}/server.crt"} <= certificates
+        for name in ("kubelet", "server"):
+            path = f"{site.hosts[SERVING].root}{CERTIFICATES}/{name}.crt"
+            said = machines.run(["openssl", "x509", "-noout", "-in", path, "-checkip", new]).stdout
+            assert "does match certificate" in said
+        assert changed | {SERVING: changed[SERVING] - certificates} == naming | {WORKER: set()}
         left = {
             path
             for files in lasting(site, snapshot, fleeting).values()
@@ -107,6 +115,55 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
     finally:
         site.move(SERVING, old)
         control.inventory.write_text(control.inventory.read_text().replace(new, old))
+
+
+def test_certificates_renew_by_a_play_that_changes_nothing_else(control, changed_files):
+    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
+    # Each certificate lives less than what is asked for here.
+    shortened = ("-e", "secrets_renew_days=398", "-e", "microk8s_renew_days=366")
+    control.play("renew", *shortened)
+    edge = {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
+    changed = changed_files()
+    for name in (DATA, TRACKING, SERVING):
+        own = {path for path in changed[name] if path.startswith(CERTIFICATES)}
+        assert {f"{CERTIFICATES}/server.crt", f"{CERTIFICATES}/front-proxy-client.crt"} <= own
+        assert changed[name] - own == edge | {APPLIED, OBJECTS}
+    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
+
+
+def test_a_site_without_a_mail_relay_is_refused_unless_it_says_so(control, tmp_path):
+    refused = control.play("site", "--tags", "base", "-e", "deploy_without_mail=false", fails=True)
+    assert "alerts would reach nobody" in refused.output
+    mail = tmp_path / "mail.yml"
+    relay = "[RELAY=10.77.0.1:25, FROM=a@example.org, ON_CALL=b@example.org, OPERATORS=c@example.org]"
+    mail.write_text(f"all: {{children: {{serving: {{vars: {{deploy_settings: {{mail: {relay}}}}}}}}}}}\n")
+    control.play("site", "--tags", "base", "-e", "deploy_without_mail=false", "-i", str(mail))
+
+
+def test_the_firewall_follows_sshd_to_another_port(control, site):
+    host = site.hosts[DATA]
+    known = site.folder / "known_hosts"
+    key = next(line for line in known.read_text().splitlines() if line.startswith(f"{host.ip} "))
+    known.write_text(f"{known.read_text()}[{host.ip}]:2222 {key.partition(' ')[2]}\n")
+    site.ssh(DATA, "systemd-run --quiet --collect --unit=second-sshd /usr/sbin/sshd -D -p 2222")
+    firewall = ("--limit", DATA, "--tags", "firewall")
+
+    def open_ports():
+        rules = machines.inside(
+            host.namespace, ["nft", "list", "chain", "inet", "readmission", "guard"]
+        ).stdout
+        (line,) = (line for line in rules.splitlines() if 'comment "ssh"' in line)
+        return set(re.findall(r"\b(?:22|2222)\b", line.partition("saddr")[0]))
+
+    assert open_ports() == {"22"}
+    control.play("site", *firewall, "-e", '{"firewall_ssh_ports": [2222]}')
+    assert open_ports() == {"22", "2222"}
+    control.play("site", *firewall, "-e", "ansible_port=2222")
+    assert open_ports() == {"2222"}
+    control.play("site", *firewall, "-e", "ansible_port=2222", "-e", '{"firewall_ssh_ports": [22]}')
+    site.ssh(DATA, "systemctl stop second-sshd")
+    control.play("site", *firewall)
+    assert open_ports() == {"22"}
 
 
 def test_a_host_that_lacks_its_address_is_refused(control):
@@ -214,6 +271,19 @@ def test_a_further_host_joins_as_a_worker_and_upgrades_go_host_by_host(control, 
     assert [call for call in site.calls(WORKER) if " join " in call] == [
         f"microk8s join 10.77.0.11:25000/{token} --worker"
     ]
+    # Its kubelet has a certificate of the control plane's authority, and follows when that one moves.
+    provider = site.hosts[WORKER].root / "var/snap/microk8s/current/args/traefik/provider.yaml"
+    provider.write_text(provider.read_text().replace("10.77.0.11:16443", "10.77.0.10:16443"))
+    control.play("site", "--limit", "data", "--tags", "microk8s")
+    assert "- address: 10.77.0.11:16443\n" in provider.read_text()
+    assert site.calls(WORKER).count("snap restart microk8s.daemon-apiserver-proxy") == 1
+    kubelet = str(site.hosts[WORKER].root) + f"{CERTIFICATES}/kubelet.crt"
+    authority = str(site.hosts[DATA].root) + f"{CERTIFICATES}/ca.crt"
+    machines.run(["openssl", "verify", "-CAfile", authority, kubelet])
+    assert (
+        "does match"
+        in machines.run(["openssl", "x509", "-noout", "-in", kubelet, "-checkip", "10.77.0.21"]).stdout
+    )
     rules = machines.inside(
         site.hosts[DATA].namespace, ["nft", "list", "table", "inet", "readmission"]
     ).stdout

@@ -60,13 +60,14 @@ def test_browsers_can_verify_the_certificate(first):
         verifier.build_server_verifier(x509.IPAddress(ipaddress.ip_address("192.0.2.2"))).verify(own, [])
 
 
-def test_a_certificate_follows_address_authority_and_age(first, monkeypatch):
+def test_a_certificate_follows_address_authority_and_age(first):
     moved = [*PLAN[:-1], PLAN[-1] | {"addresses": ["192.0.2.2"]}]
     assert site_secrets.complete_secrets(first, moved)["certificate"] != first["certificate"]
     rotated = site_secrets.complete_secrets(first, PLAN, ["authority"])
     assert rotated["certificate"] != first["certificate"]
-    monkeypatch.setattr(site_secrets, "RENEW_DAYS", 397)
-    assert site_secrets.complete_secrets(first, PLAN)["certificate"] != first["certificate"]
+    renewed = site_secrets.complete_secrets(first, PLAN, renew_days=397)
+    assert renewed["certificate"] != first["certificate"]
+    assert renewed["authority"] == first["authority"]
 
 
 def test_an_unknown_name_is_refused(first):

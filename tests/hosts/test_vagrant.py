@@ -83,3 +83,15 @@ def test_the_example_inventory_has_vagrants_addresses():
     assert {node["name"]: node["ip"] for node in nodes} == {
         name: values["node_ip"] for group in groups.values() for name, values in group["hosts"].items()
     }
+
+
+def test_machines_come_one_after_the_other(project):
+    (project / "Vagrantfile").write_text(
+        (project / "Vagrantfile").read_text()
+        + """
+puts "parallel: #{ENV.key?('VAGRANT_NO_PARALLEL') ? 'no' : 'yes'}"
+"""
+    )
+    done = validate(project, "libvirt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "parallel: no" in done.stdout

@@ -19,6 +19,16 @@ STATE = HOME / "microk8s.json"
 SNAP = Path("/var/snap/microk8s/current")
 
 
+PROVIDER = """\
+tcp:
+  services:
+    kube-apiserver:
+      loadBalancer:
+        servers:
+        - address: {endpoint}
+"""
+
+
 class RefusedError(Exception):
     """What the real program would refuse too."""
 
@@ -72,17 +82,11 @@ def apply(state: dict, path: str) -> None:
     (HOME / "applied.yaml").write_text(text)
     (HOME / "applied.yaml").chmod(0o600)
     subprocess.run(["systemctl", "stop", "stand-in-pages"], check=False, stderr=subprocess.DEVNULL)
-    subprocess.run(
-        [
-            "systemd-run",
-            "--quiet",
-            "--collect",
-            "--unit=stand-in-pages",
-            "/usr/bin/python3",
-            "/usr/local/lib/pages.py",
-        ],
-        check=True,
-    )
+    run_as_unit("stand-in-pages", "/usr/bin/python3", "/usr/local/lib/pages.py")
+
+
+def run_as_unit(name: str, *command: str) -> None:
+    subprocess.run(["systemd-run", "--quiet", "--collect", f"--unit={name}", *command], check=True)
 
 
 def selected(state: dict, kinds: str, selector: str) -> list[str]:
@@ -104,6 +108,30 @@ def seconds(value: str, within: str = "") -> None:
         raise RefusedError(f"invalid argument {value}: time: invalid duration")
 
 
+def refresh(name: str) -> None:
+    """Issue a certificate of the control plane again, for a year and the host's addresses."""
+    own = subprocess.run(["hostname", "-I"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    authority = "ca" if name == "server" else "front-proxy-ca"
+    names = ",".join(["DNS:kubernetes", *(f"IP:{address}" for address in ["127.0.0.1", *own])])
+    request = [
+        "req",
+        "-new",
+        "-key",
+        f"{name}.key",
+        "-subj",
+        f"/CN={name}",
+        "-addext",
+        f"subjectAltName={names}",
+    ]
+    sign = ["x509", "-req", "-days", "365", "-copy_extensions", "copy", "-CAcreateserial"]
+    sign += ["-CA", f"{authority}.crt", "-CAkey", f"{authority}.key"]
+    for command in (
+        [*request, "-out", f"{name}.csr"],
+        [*sign, "-in", f"{name}.csr", "-out", f"{name}.crt"],
+    ):
+        subprocess.run(["openssl", *command], cwd=SNAP / "certs", check=True, capture_output=True)
+
+
 def wait(words: list[str]) -> None:
     """Take the words that wait for pods and nodes, of which this cluster has none; refuse all others."""
     match words:
@@ -122,6 +150,17 @@ def wait(words: list[str]) -> None:
             seconds(timeout)
         case ["uncordon", _]:
             pass
+        case [
+            "exec",
+            "deployment/registry",
+            "--",
+            "registry",
+            "garbage-collect",
+            "--delete-untagged",
+            config,
+        ]:
+            if config != "/etc/docker/registry/config.yml":
+                raise RefusedError(f"{config}: no such file or directory")
         case ["exec", "deployment/airflow-scheduler", "--", "python", "-m", "readmission_data", "rollback"]:
             pass
         case _:
@@ -205,6 +244,13 @@ def main() -> int:
             print(yaml.safe_dump({"microk8s": {"running": True}, "addons": status}))
         elif words[0] == "enable":
             state["addons"].append(words[1])
+            if words[1] == "registry":
+                run_as_unit("stand-in-registry", "docker-registry", "serve", "/usr/local/lib/registry.yml")
+        elif words[:2] == ["refresh-certs", "--cert"] and words[2:] in (
+            ["server.crt"],
+            ["front-proxy-client.crt"],
+        ):
+            refresh(words[2].removesuffix(".crt"))
         elif words[0] == "kubectl":
             return kubectl(state, words[1:])
         elif words[0] == "add-node":
@@ -212,6 +258,9 @@ def main() -> int:
         elif words[0] == "join" and words[-1] == "--worker":
             (SNAP / "var/lock").mkdir(parents=True, exist_ok=True)
             (SNAP / "var/lock/clustered.lock").touch()
+            (SNAP / "args/traefik").mkdir(exist_ok=True)
+            endpoint = words[1].partition("/")[0].replace("25000", "16443")
+            (SNAP / "args/traefik/provider.yaml").write_text(PROVIDER.format(endpoint=endpoint))
         else:
             raise RefusedError(f"stand-in microk8s cannot {words}")  # noqa: TRY301 (one way out)
     except (RefusedError, subprocess.CalledProcessError) as error:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-# MySQL, exporters and the image registry do not speak HTTPS.
-PLAIN = {30306, 30102, 30104, 32000}
+# MySQL and the exporters do not speak HTTPS.
+PLAIN = {30306, 30102, 30104}
 
 
 # With `paused` or `failed` in this file the site has no model for that reason; without it, it has one.
@@ -80,8 +80,6 @@ ports = {
     for port in i["spec"]["ports"]
     if "nodePort" in port
 }
-if '"registry"' in Path("/var/lib/stand-in/microk8s.json").read_text():
-    ports.add(32000)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 with contextlib.ExitStack() as stack:
     files = [stack.enter_context(tempfile.NamedTemporaryFile()) for _ in range(2)]

@@ -2,6 +2,7 @@
 """Stands in for snapd: knows one snap, its channel and whether it is held, and notes each call."""
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 HOME = Path("/var/lib/stand-in")
 STATE = HOME / "snap.json"
 SNAP = Path("/var/snap/microk8s")
+CERTIFICATES = SNAP / "current" / "certs"
 ARGS = SNAP / "current" / "args"
+NAT_IP = "10.0.2.15"
+RESTARTS = [["restart", f"microk8s.daemon-{name}"] for name in ("kubelite", "k8s-dqlite", "apiserver-proxy")]
 CNI = """\
             # Auto-detect the BGP IP address.
             - name: IP
@@ -33,6 +37,38 @@ def files_of_the_snap() -> dict[Path, str]:
     }
 
 
+def openssl(*words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=CERTIFICATES, check=True, capture_output=True)
+
+
+def issue(name: str, subject: str, authority: str, days: int, addresses: list[str]) -> None:
+    """Issue NAME.crt as MicroK8s does: for the addresses that the host has at this moment."""
+    names = ",".join(["DNS:kubernetes", *(f"IP:{address}" for address in addresses)])
+    if not (CERTIFICATES / f"{name}.key").exists():
+        openssl("genrsa", "-out", f"{name}.key", "2048")
+    key, request = f"{name}.key", f"{name}.csr"
+    openssl(
+        *("req", "-new", "-key", key, "-subj", subject, "-addext", f"subjectAltName={names}"), "-out", request
+    )
+    signed = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
+    openssl(
+        *("x509", "-req", "-in", request, "-days", str(days), "-copy_extensions", "copy", *signed),
+        *("-out", f"{name}.crt"),
+    )
+
+
+def install_certificates() -> None:
+    """Make the certificates of a fresh MicroK8s; those of a year end in 30 days, to see them renewed."""
+    CERTIFICATES.mkdir()
+    for name in ("ca", "front-proxy-ca"):
+        made = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt")
+        openssl("req", "-x509", "-days", "3650", "-subj", f"/CN={name}", *made)
+    # A virtual machine's private network may come up after its NAT.
+    issue("server", "/CN=127.0.0.1", "ca", 30, ["127.0.0.1", NAT_IP])
+    issue("front-proxy-client", "/CN=front-proxy-client", "front-proxy-ca", 30, ["127.0.0.1"])
+    issue("kubelet", f"/CN=system:node:{platform.node()}/O=system:nodes", "ca", 3650, [NAT_IP])
+
+
 def main() -> int:
     """Do what the arguments say."""
     HOME.mkdir(exist_ok=True)
@@ -52,15 +88,17 @@ def main() -> int:
         for path, text in files_of_the_snap().items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        install_certificates()
         STATE.write_text(json.dumps({"channel": channel, "held": False}))
     elif command == ["refresh", "--hold", "microk8s"] and state:
         STATE.write_text(json.dumps(state | {"held": True}))
     elif command[:2] == ["refresh", "microk8s"] and state and channel:
         STATE.write_text(json.dumps(state | {"channel": channel}))
-    elif command == ["restart", "microk8s.daemon-kubelite"] and state:
+    elif command == ["wait", "system", "seed.loaded"] or (command in RESTARTS and state):
         pass
     elif command == ["remove", "--purge", "microk8s"] and state:
-        subprocess.run(["systemctl", "stop", "stand-in-pages"], check=False, stderr=subprocess.DEVNULL)
+        for unit in ("stand-in-pages", "stand-in-registry"):
+            subprocess.run(["systemctl", "stop", unit], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(SNAP)
         STATE.unlink()
         (HOME / "microk8s.json").unlink(missing_ok=True)

@@ -20,20 +20,22 @@ PASSWORD_LENGTH = 32
 AUTHORITY_DAYS = 3650
 # Browsers refuse certificates that are good for longer than 398 days.
 CERTIFICATE_DAYS = 397
-RENEW_DAYS = 30
 
 Secret = str | dict[str, str]
 
 
 def complete_secrets(
-    kept: dict[str, Secret], plan: Sequence[dict[str, Any]], rotate: Sequence[str] = ()
+    kept: dict[str, Secret],
+    plan: Sequence[dict[str, Any]],
+    rotate: Sequence[str] = (),
+    renew_days: int = 30,
 ) -> dict[str, Secret]:
     """Give every secret of `plan`: as in `kept`, or made anew.
 
-    Anew: what is missing or named in `rotate`, and a certificate that is about to end, has other addresses or
-    another authority. A rotated password that `keeps_previous` leaves the one before as `NAME_previous`; a
-    rotated Fernet key stays behind the new one, since it must still decrypt. What the plan does not name is
-    dropped. A name in `rotate` that the plan does not have raises `AnsibleFilterError`.
+    Anew: what is missing or named in `rotate`, and a certificate that ends within `renew_days`, has other
+    addresses or another authority. A rotated password that `keeps_previous` leaves the one before as
+    `NAME_previous`; a rotated Fernet key stays behind the new one, since it must still decrypt. What the plan
+    does not name is dropped. A name in `rotate` that the plan does not have raises `AnsibleFilterError`.
     """
     names = [entry["name"] for entry in plan]
     if unknown := sorted(set(rotate) - set(names)):
@@ -53,7 +55,7 @@ def complete_secrets(
             site[name] = _authority() if again else before
         elif entry["kind"] == "certificate":
             authority, addresses = site["authority"], entry["addresses"]
-            good = not again and _serves(before, authority, addresses)
+            good = not again and _serves(before, authority, addresses, renew_days)
             site[name] = before if good else _certificate(authority, name, addresses)
         else:
             raise AnsibleFilterError(f"{name}: there is no kind {entry['kind']!r} of secret")
@@ -146,7 +148,7 @@ def _certificate(authority: Secret, name: str, addresses: Sequence[str]) -> dict
     return _pem(key, builder.sign(issuer_key, hashes.SHA256()))
 
 
-def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str]) -> bool:
+def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str], renew_days: int) -> bool:
     own = x509.load_pem_x509_certificate(certificate["crt"].encode())
     issuer = x509.load_pem_x509_certificate(authority["crt"].encode())
     try:
@@ -154,7 +156,7 @@ def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str]) ->
     except Exception:  # noqa: BLE001 (whatever is wrong with the signature, a new certificate is the answer)
         return False
     named = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=RENEW_DAYS)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=renew_days)
     return own.not_valid_after_utc > soon and {
         str(address) for address in named.get_values_for_type(x509.IPAddress)
     } == set(addresses)
