@@ -4,7 +4,7 @@ What msgspec refuses goes through `patient_check` a second time, which either ac
 4) or says everything that is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
+from readmission_api.errors import PatientRefusedError, Problem
 from readmission_api.predictor import json_text
 from readmission_api.predictor.patient_check import PatientCheck
 from readmission_api.predictor.schema import MISSING, Field, InputSchema
@@ -40,6 +41,18 @@ class Patients:
         self.numeric_count = len(schema.graph.numeric)
         self.categorical_count = len(schema.graph.categorical)
         self.check = PatientCheck(schema, self.names)
+        self._exclusions = [
+            (
+                self.names.index(exclusion.field),
+                frozenset(exclusion.levels),
+                Problem(
+                    code="outside_cohort",
+                    field=exclusion.field,
+                    message=exclusion.reason.get("en", "The model must not score this patient").rstrip("."),
+                ),
+            )
+            for exclusion in (schema.cohort.exclusions if schema.cohort else ())
+        ]
         self.reference: Row = tuple(field.reference for field in self.fields)
         self._absent = tuple(field.absent for field in self.fields)
         self._count = len(self.fields)
@@ -64,10 +77,23 @@ class Patients:
         self._spelled_as_here = frozenset(self._spelling).isdisjoint
 
     def read(self, body: bytes | msgspec.Raw) -> Row:
-        """Read one patient.
+        """Return the row of one patient.
 
-        Raises `PatientRefusedError`, `BadJsonError` or `BadEncodingError`.
+        Raise `PatientRefusedError`, `BadJsonError` or `BadEncodingError`.
         """
+        return self._require_cohort(self._read(body))
+
+    def in_cohort(self, rows: Iterable[Row]) -> bool:
+        """Return whether the model may score all of these patients."""
+        return not any(row[place] in levels for place, levels, _ in self._exclusions for row in rows)
+
+    def _require_cohort(self, row: Row) -> Row:
+        found = tuple(problem for place, levels, problem in self._exclusions if row[place] in levels)
+        if found:
+            raise PatientRefusedError(found)
+        return row
+
+    def _read(self, body: bytes | msgspec.Raw) -> Row:
         try:
             row = astuple(self._decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -93,13 +119,14 @@ class Patients:
         if not self._colons_count_keys or text.count(b":") != len(bodies) * self._count:
             return None
         try:
-            return list(map(astuple, self._decode_together(text)))
+            rows = list(map(astuple, self._decode_together(text)))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        return rows if self.in_cohort(rows) else None
 
     def read_value(self, value: object) -> Row:
         """Read a patient that is parsed already (`json_text.parse`)."""
-        return self.check.row(value)
+        return self._require_cohort(self.check.row(value))
 
 
 def _struct(fields: Sequence[Field]) -> type[msgspec.Struct]:

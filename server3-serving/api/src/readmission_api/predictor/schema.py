@@ -105,6 +105,20 @@ class Icd9Groups(msgspec.Struct, frozen=True):
         return self.codes.get(code.partition(".")[0], "other")
 
 
+class Exclusion(msgspec.Struct, frozen=True):
+    """Patients whom the model must not score: those with one of `levels` in `field`."""
+
+    field: str
+    levels: tuple[str, ...]
+    reason: dict[str, str]
+
+
+class Cohort(msgspec.Struct, frozen=True):
+    """The rules of the cohort that the model was trained on."""
+
+    exclusions: tuple[Exclusion, ...] = ()
+
+
 class Scores(msgspec.Struct, frozen=True):
     """The model's risks on the validation split."""
 
@@ -128,6 +142,7 @@ class InputSchema(msgspec.Struct, frozen=True):
     scores: Scores = Scores()
     metrics: dict[str, Any] = {}
     examples: tuple[Example, ...] = ()
+    cohort: Cohort | None = None
 
     def test_roc_auc(self) -> dict[str, float]:
         """Return the test split's ROC AUC as `low`, `value` and `high`; NaN for what is not told."""
@@ -181,10 +196,18 @@ def _check(schema: InputSchema) -> None:
             raise ModelRefusedError("schema", f"the graph takes {name} as a category, the schema does not")
     for field in schema.fields:
         _check_field(field)
+    _check_cohort(schema)
     _check_created(schema.created)
     _check_bins("the risks", schema.scores.distribution)
     if not 0 < schema.threshold < 1:
         raise ModelRefusedError("schema", "the threshold is not between 0 and 1")
+
+
+def _check_cohort(schema: InputSchema) -> None:
+    names = {field.name for field in schema.fields}
+    for exclusion in schema.cohort.exclusions if schema.cohort else ():
+        if exclusion.field not in names:
+            raise ModelRefusedError("schema", f"the cohort names {exclusion.field}, which is not a field")
 
 
 def _check_created(created: str) -> None:

@@ -269,7 +269,9 @@ class CsvColumns:
                     break
                 values.append(column)
             else:
-                return list(zip(*values, strict=True)), {}
+                rows = list(zip(*values, strict=True))
+                if self._patients.in_cohort(rows):
+                    return rows, {}
         rows, refused = [], {}
         for index, line in enumerate(lines):
             try:
