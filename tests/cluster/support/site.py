@@ -119,6 +119,8 @@ def write_inventory(
         "ansible_become": False,
         "secrets_file": f"{folder}/secrets.vault.yml",
         "secrets_key_file": f"{folder}/key/vault.key",
+        # The lab's Alertmanager has nobody to write to.
+        "deploy_without_mail": True,
         "firewall_admin_networks": [f"{NETWORK}.0/24"],
         "firewall_user_networks": [f"{NETWORK}.0/24"],
         **settings.get("all", {}),
