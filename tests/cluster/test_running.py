@@ -83,7 +83,9 @@ def test_every_workload_has_a_readiness_probe(running):
 
 
 def test_a_batch_was_loaded_and_a_model_is_in_production(running):
-    [[batches, rows]] = running.data.sql("SELECT COUNT(*), SUM(rows_loaded) FROM RawData.batch_info")
+    [[batches, rows]] = running.data.sql(
+        "SELECT COUNT(*), SUM(train_rows + validation_rows + test_rows) FROM RawData.batch_info"
+    )
     assert int(batches) >= 1
     assert int(rows) > 1000
     aliases = running.tracking.sql("SELECT name, alias FROM mlflow.registered_model_aliases")
@@ -104,7 +106,9 @@ def test_a_prediction_over_tls_is_in_the_log_of_the_other_cluster(running):
 def test_plain_http_is_no_way_in(running):
     with socket.create_connection((running.serving.address, 30080), timeout=10) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: api\r\n\r\n")
-        assert b" 400 " in connection.recv(1000).split(b"\r\n")[0]
+        answer = connection.recv(1000)
+    assert b" 308 " in answer.split(b"\r\n")[0]
+    assert b"Location: https://" in answer
 
 
 def test_all_targets_of_prometheus_are_up(running):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cluster.support.clusters import Cluster
 from cluster.support.commands import LabError, run
 from cluster.support.layout import CACHE, CHECKOUT, REGISTRY
 from images.support import bases, caches
@@ -20,6 +21,13 @@ def release() -> str:
     """Return the commit to deploy: HEAD, or one made of the work tree if that has changes."""
     made = run("git", "stash", "create", cwd=CHECKOUT)
     return made or run("git", "rev-parse", "HEAD", cwd=CHECKOUT)
+
+
+def deployed(serving: Cluster) -> str:
+    """Return the commit whose images run on server 3."""
+    [api] = serving.get("deployment", "api")
+    tag = api["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
+    return run("git", "rev-parse", tag, cwd=CHECKOUT)
 
 
 def daemon() -> Docker:

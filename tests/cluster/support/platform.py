@@ -20,7 +20,7 @@ GIVEN = "READMISSION_CLUSTERS"
 """A folder with `data.kubeconfig`, `tracking.kubeconfig` and `serving.kubeconfig` of running clusters."""
 INVENTORY = "READMISSION_INVENTORY"
 KEEP = "READMISSION_LAB_KEEP"
-"""`1` keeps the lab's clusters after a run, and takes those that an earlier run kept."""
+"""`1` keeps the lab's clusters after a run. The next run takes them as they are, and deploys nothing."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "data": {"deploy_settings": {"dataset": [f"READMISSION_DATASET={site.DATASET}"]}},
 }
@@ -129,7 +129,6 @@ def start(dataset: Path) -> Platform:
     if not attached:
         lab.clear()
         own_images.empty_full_registry()
-    commit = own_images.release()
     clusters = {
         group: Cluster(
             group,
@@ -138,6 +137,7 @@ def start(dataset: Path) -> Platform:
         )
         for group, node in lab.nodes.items()
     }
+    commit = own_images.deployed(clusters["serving"]) if attached else own_images.release()
     inventory = site.write_inventory(lab.nodes, SETTINGS)
     made = Platform(clusters, site.Site(inventory, commit, tags=site.TAGS), lab, attached=attached)
     try:
@@ -145,9 +145,10 @@ def start(dataset: Path) -> Platform:
         made.files = Files(dataset.parent)
         made.docker = own_images.daemon()
         made.images = pulled.build(made.docker, LAB / "archives")
-        pulled.load_all(list(lab.nodes.values()), made.images)
-        own_images.build_and_push(made.docker, commit)
-        own_images.prune(made.docker, commit)
+        if not attached:
+            pulled.load_all(list(lab.nodes.values()), made.images)
+            own_images.build_and_push(made.docker, commit)
+            own_images.prune(made.docker, commit)
     except BaseException:
         if not keeps():
             stop(made)

@@ -59,8 +59,8 @@ class Probe:
     scheme: str
 
 
-def reached(namespace: Path, targets: Sequence[Target]) -> set[Target]:
-    """Return the targets that answer a connection from a network namespace."""
+def reached(namespace: Path | None, targets: Sequence[Target]) -> set[Target]:
+    """Return the targets that answer from a network namespace; without one, from this machine."""
     opened = _inside(namespace, DIAL, list(targets))
     return {target for target, is_open in zip(targets, opened, strict=True) if is_open}
 
@@ -71,9 +71,10 @@ def answers(namespace: Path, probes: Mapping[str, Probe]) -> dict[str, int]:
     return dict(zip(probes, said, strict=True))
 
 
-def _inside(namespace: Path, program: str, given: list[Any]) -> list[Any]:
+def _inside(namespace: Path | None, program: str, given: list[Any]) -> list[Any]:
+    enter = [] if namespace is None else ["nsenter", f"--net={namespace}"]
     done = subprocess.run(
-        ["nsenter", f"--net={namespace}", sys.executable, "-c", program],
+        [*enter, sys.executable, "-c", program],
         input=json.dumps(given), capture_output=True, text=True, check=True,
     )  # fmt: skip
     found: list[Any] = json.loads(done.stdout)
