@@ -99,7 +99,7 @@ check-tools: .venvs/tools.runtime
 	@.venvs/tools/bin/ruff check .
 	@.venvs/tools/bin/yamllint --strict .
 	@.venvs/tools/bin/shellcheck .ci/run .ci/bootstrap .ci/system-parts server*/deploy/*/*.sh ansible/manifests/*/*.sh \
-	  vagrant/grow-root server1-data/airflow-health server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
+	  vagrant/grow-root server1-data/airflow-health ansible/roles/base/files/certificate-metrics server2-tracking/backup/collect-mysql-client tests/images/support/standin/mysql-entrypoint
 	@.venvs/tools/bin/hadolint $$(git ls-files '*Dockerfile')
 
 check-control: .venvs/control.dev

@@ -174,16 +174,18 @@ OPEN = {
         30088: {CONTROL},
         30102: {SERVING},
         30104: {SERVING},
+        30105: {SERVING},
         9100: {SERVING},
         UNNAMED: set(),
     },
     TRACKING: {
         22: {CONTROL},
         30003: {CONTROL, DATA, SERVING},
-        30001: {CONTROL, DATA},
+        30001: {CONTROL, DATA, SERVING},
         30002: {CONTROL},
         32000: {DATA, SERVING},
         30104: {SERVING},
+        30105: {SERVING},
         9100: {SERVING},
         UNNAMED: set(),
     },
@@ -406,6 +408,11 @@ def test_prometheus_finds_the_other_nodes(site):
     found = {job: yaml.safe_load(text) for job, text in targets.items()}
     assert found["node.yml"][0]["targets"] == ["10.77.0.11:9100", "10.77.0.12:9100", "10.77.0.13:9100"]
     assert found["mysql.yml"][0]["targets"] == ["10.77.0.11:30104", "10.77.0.12:30104"]
+    assert found["kubernetes.yml"][0]["targets"] == [
+        "10.77.0.11:30105", "10.77.0.12:30105", "kube-state-metrics:8080",
+    ]  # fmt: skip
+    assert found["edges.yml"][0]["targets"] == ["10.77.0.11:30080", "10.77.0.12:30003", "10.77.0.13:30080"]
+    assert found["minio.yml"][0]["targets"] == ["https://10.77.0.12:30001/minio/health/live"]
     assert found["airflow.yml"][0]["targets"] == ["10.77.0.11:30102"]
     assert found["mlflow.yml"][0]["targets"] == ["https://10.77.0.12:30003/health"]
     assert found["airflow-api.yml"][0]["targets"] == ["https://10.77.0.11:30080/api/v2/monitor/health"]

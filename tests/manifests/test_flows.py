@@ -43,10 +43,18 @@ FLOWS = {
         "edge": {"api:8000", "ui:8501", "locust:8089", "prometheus:9090", "grafana:3000"},
         "grafana": {"prometheus:9090"},
         "locust": {"api:8000"},
-        "prometheus": {"api:8000", "alertmanager:9093", "alertmanager:8095", "blackbox:9115"},
+        "prometheus": {
+            "api:8000",
+            "alertmanager:9093",
+            "alertmanager:8095",
+            "blackbox:9115",
+            "kube-state-metrics:8080",
+        },
         "ui": {"api:8000", "prometheus:9090"},
     },
 }
+# Kubernetes' API is at an address of the machine that the manifests do not know.
+KUBERNETES = {(name, port) for name in ADDRESSES for port in (443, 16443)}
 # To other machines.
 OUTSIDE = {
     "server1-data": {
@@ -54,23 +62,41 @@ OUTSIDE = {
         "jupyter": {("TRACKING_HOST", 30003)},
         "backup-mysql": {("TRACKING_HOST", 30001)},
         "restore": {("TRACKING_HOST", 30001)},
+        "kube-state-metrics": KUBERNETES,
         # The internet.
         "dataset": {(name, port) for name in ADDRESSES for port in (80, 443)},
     },
-    "server2-tracking": {},
+    "server2-tracking": {"kube-state-metrics": KUBERNETES},
     "server3-serving": {
         "alertmanager": {("DATA_HOST", 30080)},
         "api": {("TRACKING_HOST", 30003), ("DATA_HOST", 30306)},
-        "blackbox": {("TRACKING_HOST", 30003), ("DATA_HOST", 30080)},
+        "blackbox": {
+            ("TRACKING_HOST", 30001), ("TRACKING_HOST", 30003), ("DATA_HOST", 30080), ("SERVING_HOST", 30080),
+        },
+        "kube-state-metrics": KUBERNETES,
         "prometheus": {
-            ("DATA_HOST", 30102), ("DATA_HOST", 30104), ("DATA_HOST", 9100), ("TRACKING_HOST", 30104),
-            ("TRACKING_HOST", 9100), ("SERVING_HOST", 9100),
+            ("DATA_HOST", 30102), ("DATA_HOST", 30104), ("DATA_HOST", 30105), ("DATA_HOST", 9100),
+            ("TRACKING_HOST", 30104), ("TRACKING_HOST", 30105), ("TRACKING_HOST", 9100),
+            ("SERVING_HOST", 9100),
         },
     },
 }  # fmt: skip
 NODE_PORTS = {
-    "server1-data": {30306: "mysql", 30080: "edge", 30088: "edge", 30102: "statsd", 30104: "mysqld-exporter"},
-    "server2-tracking": {30001: "edge", 30002: "edge", 30003: "edge", 30104: "mysqld-exporter"},
+    "server1-data": {
+        30306: "mysql",
+        30080: "edge",
+        30088: "edge",
+        30102: "statsd",
+        30104: "mysqld-exporter",
+        30105: "kube-state-metrics",
+    },
+    "server2-tracking": {
+        30001: "edge",
+        30002: "edge",
+        30003: "edge",
+        30104: "mysqld-exporter",
+        30105: "kube-state-metrics",
+    },
     "server3-serving": dict.fromkeys((30080, 30081, 30009, 30090, 30030), "edge"),
 }
 

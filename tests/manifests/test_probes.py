@@ -17,6 +17,7 @@ PAGES = {
     "jupyter": {("http", "/api")},
     "locust": {("http", "/login")},
     "minio": {("s3", "/minio/health/live"), ("s3", "/minio/health/cluster")},
+    "kube-state-metrics": {("metrics", "/healthz")},
     # `/version` asks for the login.
     "mlflow": {("http", "/health")},
     "mysql": {("mysql", "")},

@@ -20,6 +20,7 @@ class Breach(NamedTuple):
 TOKENS = {
     "feed-schedule": "scales the feed, which only Kubernetes can do",
     "airflow-scheduler": "starts the pods of tasks under the KubernetesExecutor",
+    "kube-state-metrics": "reports the state of pods and jobs, which only Kubernetes knows",
 }
 
 # What a probe may start: programs that answer within milliseconds. Python and a shell take seconds on a busy
@@ -27,7 +28,7 @@ TOKENS = {
 CHEAP_PROGRAMS = {"mysqladmin", "test"}
 
 # The kinds of the resources that Roles name.
-RESOURCES = {"cronjobs": "CronJob", "deployments": "Deployment", "pods": "Pod"}
+RESOURCES = {"cronjobs": "CronJob", "deployments": "Deployment", "jobs": "Job", "pods": "Pod"}
 
 # Kubernetes: Pod Security Standards, profile "restricted".
 RESTRICTED_VOLUMES = {

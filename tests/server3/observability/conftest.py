@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -25,9 +26,13 @@ MAKE_VERSIONS = CHECKOUT / "tests" / "server3" / "api" / "support" / "make_versi
 BLACKBOX = programs.OBSERVABILITY / "blackbox" / "blackbox.yml"
 ALERTMANAGER = programs.OBSERVABILITY / "alertmanager" / "alertmanager.yml"
 NODE = tuple(
-    f"--collector.{name}" for name in ("cpu", "meminfo", "filesystem", "diskstats", "netdev", "loadavg")
+    f"--collector.{name}"
+    for name in ("cpu", "meminfo", "filesystem", "diskstats", "netdev", "loadavg", "textfile")
 )
 AIRFLOW_HEALTH = Path(__file__).parent / "support" / "airflow_health.json"
+KUBERNETES_METRICS = Path(__file__).parent / "support" / "kubernetes_metrics.txt"
+"""The metrics that alerts and dashboards use, in the words of kube-state-metrics 2.15."""
+CERTIFICATE_METRICS = CHECKOUT / "ansible" / "roles" / "base" / "files" / "certificate-metrics"
 AIRFLOW_LINES = Path(__file__).parent / "support" / "airflow_lines.txt"
 """What a real Airflow 3.3.2 sent while it ran `load_raw_data` and `preprocess_incremental` on the sample:
 scheduler, DAG processor and tasks, each series at most twice."""
@@ -58,8 +63,8 @@ def statsd(tmp_path: Path) -> Iterator[tuple[str, int]]:
 def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server) -> Iterator[Prometheus]:
     """Prometheus after half an hour of the whole system, time-compressed.
 
-    Real: the inference API, MLflow, MySQL, the exporters, Alertmanager. Airflow's part are lines and a health
-    answer recorded from a real one.
+    Real: the inference API, MLflow, MySQL, the exporters, Alertmanager. Airflow's part is lines and a health
+    answer recorded from a real one; the edge presents a real certificate, but nothing is behind it.
     """
     folder = tmp_path_factory.mktemp("watched")
     with ExitStack() as stack:
@@ -76,10 +81,25 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
         tracking.start()
         airflow, udp = stack.enter_context(programs.statsd(folder / "statsd"))
         node = stack.enter_context(
-            programs.exporter("node-exporter", folder / "node", "--collector.disable-defaults", *NODE)
+            programs.exporter(
+                "node-exporter",
+                folder / "node",
+                "--collector.disable-defaults",
+                *NODE,
+                f"--collector.textfile.directory={folder}",
+            )
         )
+        served = certificate(folder / "edge", days=90)
+        subprocess.run([CERTIFICATE_METRICS, folder / "certificates.prom", served], check=True)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(served)
         prober = stack.enter_context(
-            programs.exporter("blackbox-exporter", folder / "blackbox", f"--config.file={BLACKBOX}")
+            programs.exporter(
+                "blackbox-exporter",
+                folder / "blackbox",
+                f"--config.file={BLACKBOX}",
+                SSL_CERT_FILE=str(served),
+            )
         )
         database = stack.enter_context(
             programs.exporter("mysqld-exporter", folder / "mysqld", *mysql_login(folder, mysql_server))
@@ -87,6 +107,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
         manager = stack.enter_context(programs.alertmanager(folder / "alertmanager", ALERTMANAGER))
         retrain = stack.enter_context(programs.retrain(folder / "retrain"))
         airflow_health = stack.enter_context(answering(AIRFLOW_HEALTH.read_bytes()))
+        kubernetes = stack.enter_context(answering(KUBERNETES_METRICS.read_bytes(), "text/plain"))
+        edge = stack.enter_context(answering(b"", tls=tls))
         assert making.wait(timeout=120) == 0
         registry = Registry(tracking, MODEL)
         registry.register(folder / "versions" / "one", "production")
@@ -105,7 +127,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
             "readmission-api": [{"targets": [f"127.0.0.1:{service.port}"]}],
             "airflow": [{"targets": [airflow]}],
             "mlflow": [{"targets": [f"{tracking.uri}/health"], "labels": {"prober": prober}}],
-            "airflow-api": [{"targets": [airflow_health], "labels": {"prober": prober}}],
+            "airflow-api": [{"targets": [f"http://{airflow_health}"], "labels": {"prober": prober}}],
+            "minio": [{"targets": [f"https://{edge}/minio/health/live"], "labels": {"prober": prober}}],
+            "edges": [{"targets": [edge], "labels": {"prober": prober}}],
+            "kubernetes": [{"targets": [kubernetes]}],
             "mysql": [{"targets": [database]}],
             "node": [{"targets": [node]}],
             "alertmanager": [{"targets": [manager]}],
@@ -133,13 +158,15 @@ def mysql_login(folder: Path, server: mysql.Server) -> list[str]:
 
 
 @contextmanager
-def answering(body: bytes) -> Iterator[str]:
-    """Serve one recorded answer; gives its address."""
+def answering(
+    body: bytes, content_type: str = "application/json", tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """Serve one recorded answer at every path; yield the host and the port."""
 
     class Recorded(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", content_type)
             self.end_headers()
             self.wfile.write(body)
 
@@ -147,9 +174,28 @@ def answering(body: bytes) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Recorded)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/api/v2/monitor/health"
+        yield f"127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+def certificate(folder: Path, days: int) -> Path:
+    """Make a certificate for 127.0.0.1 with its key in one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "server.crt"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", str(days), "-subj", "/CN=edge", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", path, "-out", folder / "certificate",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + (folder / "certificate").read_bytes())
+    return path

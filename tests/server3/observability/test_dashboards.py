@@ -22,7 +22,7 @@ PANELS = [
 ANNOTATIONS = [
     pytest.param(annotation, id=f"{name}-{annotation['name']}")
     for name, dashboard in BY_NAME.items()
-    for annotation in dashboard["annotations"]["list"]
+    for annotation in dashboard["annotations"].get("list", [])
 ]
 
 
@@ -63,7 +63,7 @@ def test_everything_is_scraped_and_every_rule_can_be_evaluated(watched):
     targets = watched.get("targets")["activeTargets"]
     assert {target["labels"]["job"] for target in targets} == {
         "readmission-api", "airflow", "mlflow", "airflow-api", "mysql", "node", "prometheus", "alertmanager",
-        "retrain",
+        "retrain", "minio", "edges", "kubernetes",
     }  # fmt: skip
     # A scrape may come late on a busy machine; that none ever came is a mistake.
     for metric in ("up", "probe_success", "mysql_up"):
@@ -92,7 +92,7 @@ def test_an_alert_reaches_alertmanager_with_its_links_and_without_their_labels(w
     [watchdog] = alerts
     assert watchdog["labels"] == {"alertname": "Watchdog", "severity": "none"}
     assert watchdog["annotations"]["runbook_url"] == f"{RUNBOOKS}/Watchdog.md"
-    assert watchdog["annotations"]["dashboard_url"] == f"{GRAFANA}/d/readmission-pipeline"
+    assert watchdog["annotations"]["dashboard_url"] == f"{GRAFANA}/d/readmission-operations"
 
 
 def test_the_dashboards_are_what_their_program_writes(tmp_path):
@@ -139,6 +139,7 @@ def test_dashboards_keep_their_addresses():
     assert {name: dashboard["uid"] for name, dashboard in BY_NAME.items()} == {
         "api-performance": "readmission-api-performance",
         "model": "readmission-model",
+        "operations": "readmission-operations",
         "pipeline": "readmission-pipeline",
     }
 

@@ -177,7 +177,7 @@ BOARD: Final = Board(
         ),
         Row(
             "Services",
-            ("MlflowDown", "MysqlDown", "TargetDown", "Watchdog"),
+            ("MlflowDown", "MysqlDown", "TargetDown"),
             (
                 states(
                     "Services",
