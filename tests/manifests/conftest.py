@@ -123,6 +123,7 @@ def site(
             deploy_targets={group: {}},
             deploy_settings=settings,
             deploy_dags_paused=False,
+            deploy_wait_seconds=900,
             deploy_own_secrets=[name for name, keys in values.items() if keys],
             deploy_own_secret_files={name: keys for name, keys in files.items() if keys},
             deploy_images=IMAGES,
