@@ -220,6 +220,10 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
     for name in ("snap", "microk8s", "docker"):
         shutil.copy(STAND_INS / f"{name}.py", host.root / "usr/local/bin" / name)
         (host.root / "usr/local/bin" / name).chmod(0o755)
+    # The empty package of Docker has no service of its own.
+    (host.root / "etc/systemd/system/docker.service").write_text(
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
+    )
     shutil.copy(STAND_INS / "registry.yml", host.root / "usr/local/lib/registry.yml")
     shutil.copy(STAND_INS / "build.py", host.root / "usr/local/lib/build.py")
     shutil.copy(STAND_INS / "pages.py", host.root / "usr/local/lib/pages.py")
