@@ -21,14 +21,15 @@ def name_of(pod):
 
 
 def itself(name, group, addresses):
-    """Return the targets that say nothing: a pod's own ports, and those of the lab's registry.
+    """Return the targets that say nothing: own ports, node ports of allowed pods, and the lab's registry.
 
     The registry is a process of its node, with a port in the range of node ports, which kube-router leaves
     open on the node itself. In MicroK8s it is a pod behind a node port.
     """
     own = {target for target in addresses if target.startswith(f"{name}:")}
     ports = NODE_PORTS[FOLDERS[group]]
-    own |= {f"{group} machine:{port}" for port, app in ports.items() if app == name}
+    allowed = {target.partition(":")[0] for target in FLOWS[FOLDERS[group]].get(name, ())} | {name}
+    own |= {f"{group} machine:{port}" for port, app in ports.items() if app in allowed}
     return own | {f"{group} machine:{REGISTRY_PORT}"}
 
 
