@@ -3,7 +3,7 @@
 -- MySQL an id is BIGINT, a text VARCHAR of the length named here, and a moment DATETIME(6). Moments are UTC.
 
 CREATE TABLE predictions (
-  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- rises with time
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- rises with time, but predictions that waited in the spool come later
   request_id VARCHAR(64) NOT NULL,               -- X-Request-ID of the request, the client's own or server 3's
   number INTEGER NOT NULL,                       -- place in the request: 0 for one patient, else the index or line
   predicted_at DATETIME NOT NULL,
@@ -24,4 +24,10 @@ CREATE TABLE outcomes (
   readmitted BOOLEAN NOT NULL,                   -- within 30 days
   received_at DATETIME NOT NULL,
   CONSTRAINT outcomes_request UNIQUE (request_id, number)
+);
+
+-- Slices of predictions that waited outside of the database and are now in `predictions`: none is loaded twice.
+CREATE TABLE loaded_slices (
+  name VARCHAR(64) NOT NULL PRIMARY KEY,
+  loaded_at DATETIME NOT NULL
 );

@@ -26,6 +26,7 @@ PAGES = {
     "prometheus": {("http", "/-/healthy"), ("http", "/-/ready")},
     "retrain": {("retrain", "/health/live")},
     "scheduler": {("health", "/health")},
+    "shared-files": {("http", "/health")},
     "statsd-exporter": {("metrics", "/-/healthy"), ("metrics", "/-/ready")},
     "triggerer": {("health", "/health")},
     "ui": {("http", "/_stcore/health")},

@@ -15,6 +15,7 @@ from readmission_api.logs import LogContext, log_crash, logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
+from readmission_api.model_store.shared_copy import SharedCopy
 from readmission_api.model_store.store import ModelStore
 from readmission_api.observers import Observers
 from readmission_api.reloads import Reloads
@@ -32,6 +33,7 @@ from readmission_api.routes.parts import Admission, Parts, UploadSpace
 from readmission_api.routes.reload import reload_routes
 from readmission_api.scoring import Scoring
 from readmission_api.settings import ApiSettings
+from readmission_api.shared_files import SharedFiles
 from readmission_api.threads import Threads, run
 
 _SWITCH_SECONDS: Final = 0.0005
@@ -108,6 +110,7 @@ def _parts(settings: ApiSettings) -> Parts:
             settings.tracking_uri, settings.model_name, timeout_seconds=settings.registry_timeout_seconds
         ),
         disk,
+        SharedCopy(SharedFiles(settings.shared_files_url)) if settings.shared_files_url else None,
         alias=settings.alias,
         shadow_alias=settings.shadow_alias if settings.shadow else None,
         on_reload=instruments.count_reload,

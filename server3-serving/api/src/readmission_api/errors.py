@@ -88,3 +88,11 @@ class RegistryUnreachableError(ReadmissionApiError):
 
 class PredictionLogError(ReadmissionApiError):
     """The prediction log cannot be read or written now."""
+
+
+class SharedFilesError(ReadmissionApiError):
+    """The server of the shared files did not do what it was asked."""
+
+
+class SpoolFullError(ReadmissionApiError):
+    """The spool holds as much as it may."""

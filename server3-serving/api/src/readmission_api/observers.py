@@ -17,11 +17,13 @@ from readmission_api.metrics.drift import DriftWindow
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.prediction_log import outcomes
+from readmission_api.prediction_log.spool import Spool
 from readmission_api.prediction_log.tables import connect
 from readmission_api.prediction_log.writer import PredictionWriter
 from readmission_api.scored import Scored
 from readmission_api.settings import ApiSettings
 from readmission_api.shadow import Shadow
+from readmission_api.shared_files import SharedFiles
 
 _FLUSH_SECONDS: Final = 5.0
 
@@ -47,7 +49,14 @@ class Observers:
         )
         if settings.prediction_log_url is not None:
             self.engine = connect(settings.prediction_log_url.get_secret_value())
-            self.writer = PredictionWriter(self.engine, instruments, buffer=settings.prediction_log_buffer)
+            spool = (
+                Spool(SharedFiles(settings.shared_files_url), instruments, limit_bytes=settings.spool_bytes)
+                if settings.shared_files_url
+                else None
+            )
+            self.writer = PredictionWriter(
+                self.engine, spool, instruments, buffer=settings.prediction_log_buffer
+            )
         for unknown in (instruments.score_drift, instruments.outcome_auc):
             unknown.set(math.nan)
 

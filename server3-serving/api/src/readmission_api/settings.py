@@ -61,6 +61,16 @@ class ApiSettings(BaseSettings):
     prediction_log_buffer: int = Field(
         default=50_000, ge=1, description="Predictions that wait for the log at most"
     )
+    shared_files_url: str | None = Field(
+        default=None,
+        description="Address of the files that all pods share: the model's copy, and predictions that wait "
+        "for the log; without it both end with the pod",
+    )
+    spool_bytes: int = Field(
+        default=1024**3,
+        ge=1,
+        description="Compressed predictions that wait in the shared files at most",
+    )
 
     max_patient_bytes: int = Field(default=64 * 1024, ge=1024, description="Longest body of one patient")
     max_batch_bytes: int = Field(
@@ -114,6 +124,15 @@ class ApiSettings(BaseSettings):
                 "a database or a folder can't be served from directly"
             )
         return uri
+
+    @field_validator("shared_files_url")
+    @classmethod
+    def _check_shared_files_url(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+            raise ValueError(
+                "give an http or https address, such as http://shared-files:8080, or leave it out"
+            )
+        return url
 
     @field_validator("token", "metrics_token")
     @classmethod

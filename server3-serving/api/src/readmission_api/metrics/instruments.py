@@ -209,8 +209,36 @@ class Instruments:
         )
         self.log_waiting = Gauge(
             "prediction_log_waiting",
-            "Predictions that wait for the log",
+            "Predictions that wait for the log in this process",
             multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.spooled = Counter(
+            "prediction_log_spooled",
+            "Predictions put into the spool because the log could not be written",
+            registry=registry,
+        )
+        self.spool_loaded = Counter(
+            "prediction_log_spool_loaded", "Predictions loaded from the spool into the log", registry=registry
+        )
+        self.spool_failures = Counter(
+            "prediction_log_spool_failures", "Reads and writes of the spool that failed", registry=registry
+        )
+        self.spool_refused = Counter(
+            "prediction_log_spool_refused",
+            "Slices of the spool that were set aside as damaged",
+            registry=registry,
+        )
+        self.spool_bytes = Gauge(
+            "prediction_log_spool_bytes",
+            "Size of the predictions in the spool, compressed",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.spool_limit_bytes = Gauge(
+            "prediction_log_spool_limit_bytes",
+            "Size that the spool may have",
+            multiprocess_mode="livemostrecent",
             registry=registry,
         )
 

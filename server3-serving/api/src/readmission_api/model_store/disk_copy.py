@@ -47,6 +47,10 @@ class DiskCopy:
             return None
         return folder
 
+    def folder_of(self, version: ModelVersion) -> Path:
+        """Return where a version's files are, or would be."""
+        return self._versions / version.manifest_sha256
+
     def keep(self, files: Path, manifest_sha256: str) -> Path:
         """Give a verified version its place, in one step; another worker may have been faster."""
         folder = self._versions / manifest_sha256

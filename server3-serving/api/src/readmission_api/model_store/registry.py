@@ -1,6 +1,7 @@
 """The MLflow registry, as far as serving needs it: an alias becomes a version, a version becomes files."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from readmission_api.model_store.verification import MANIFEST
 from readmission_api.predictor.predictor import ModelVersion
 
 MANIFEST_TAG: Final = "manifest_sha256"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _DENIED: Final = "PERMISSION_DENIED"
 _REFUSED: Final = {_DENIED, "UNAUTHENTICATED"}
 _NOT_THERE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -47,6 +49,11 @@ class Registry:
         manifest = found.tags.get(MANIFEST_TAG)
         if manifest is None:
             raise ModelRefusedError("manifest", f"version {found.version} has no tag {MANIFEST_TAG}")
+        # The hash becomes the name of a folder.
+        if not _SHA256.fullmatch(manifest):
+            raise ModelRefusedError(
+                "manifest", f"the tag {MANIFEST_TAG} of version {found.version} is not a hash"
+            )
         return ModelVersion(self.model_name, str(found.version), alias, manifest, found.run_id)
 
     def _is_registered(self) -> bool:

@@ -8,11 +8,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
-from readmission_api.errors import ModelRefusedError, ReadmissionApiError, RegistryUnreachableError
+from readmission_api.errors import (
+    ModelRefusedError,
+    ReadmissionApiError,
+    RegistryUnreachableError,
+    SharedFilesError,
+)
 from readmission_api.logs import logger
 from readmission_api.model_store.disk_copy import DiskCopy
 from readmission_api.model_store.registry import Registry
-from readmission_api.model_store.verification import load
+from readmission_api.model_store.shared_copy import SharedCopy
+from readmission_api.model_store.verification import load, verify_manifest
 from readmission_api.predictor.predictor import ModelVersion, Predictor
 
 Result = Literal["loaded", "unchanged", "refused", "refused_before", "unset", "unreachable", "failed"]
@@ -59,6 +65,7 @@ class ModelStore:
         self,
         registry: Registry,
         disk: DiskCopy,
+        shared: SharedCopy | None,
         *,
         alias: str,
         shadow_alias: str | None,
@@ -69,6 +76,9 @@ class ModelStore:
         self.last: Reload | None = None
         self._registry = registry
         self._disk = disk
+        self._shared = shared
+        self._published: ModelVersion | None = None
+        self._publishing_failed = False
         self._alias = alias
         self._shadow_alias = shadow_alias
         self._on_reload = on_reload
@@ -85,6 +95,7 @@ class ModelStore:
             if force:
                 self._refused.clear()
             reload = self._refresh_production()
+            self._publish()
             self.last = reload
             self._on_reload(reload)
             if self._shadow_alias and reload.result != "unreachable":
@@ -182,11 +193,30 @@ class ModelStore:
             # Serving goes on; only a restart without the registry would miss the record.
             logger.warning("the serving version can't be recorded on disk: %s", error.strerror)
 
+    def _publish(self) -> None:
+        """Copy the version that serves to the shared files, where a new pod finds it without the registry."""
+        serving = self.serving
+        if self._shared is None or serving is None or serving.source != "registry":
+            return
+        version = serving.predictor.version
+        if self._published == version:
+            return
+        try:
+            self._shared.publish(version, self._disk.folder_of(version))
+        except (SharedFilesError, ModelRefusedError) as error:
+            # Tried again at the next look; only the first of a row of failures is logged.
+            if not self._publishing_failed:
+                logger.warning("version %s can't be copied to the shared files: %s", version.version, error)
+            self._publishing_failed = True
+            return
+        self._published, self._publishing_failed = version, False
+
     def _serve_recorded(self) -> None:
-        """Serve the version that served last, where nothing serves yet."""
+        """Serve the version that served last, if nothing serves yet."""
         if self.serving is not None:
             return
-        recorded = self._disk.recorded(self._registry.model_name, self._alias)
+        model = self._registry.model_name
+        recorded = self._disk.recorded(model, self._alias) or self._fetch_shared(model)
         if recorded is None:
             return
         version, folder = recorded
@@ -196,6 +226,29 @@ class ModelStore:
             logger.error("the copy on disk is refused: %s", error)
             return
         logger.warning("version %s serves from its copy on disk", version.version)
+
+    def _fetch_shared(self, model: str) -> tuple[ModelVersion, Path] | None:
+        """Bring the version that serves elsewhere to this disk: None if there is none, or no good one."""
+        if self._shared is None:
+            return None
+        try:
+            version = self._shared.recorded(model, self._alias)
+            if version is None:
+                return None
+            folder = self._disk.find(version.manifest_sha256)
+            if folder is None:
+                into = self._disk.prepare()
+                with TemporaryDirectory(prefix="incoming-", dir=into, ignore_cleanup_errors=True) as incoming:
+                    files = Path(incoming) / "version"
+                    files.mkdir()
+                    self._shared.fetch(version, files)
+                    verify_manifest(files, version.manifest_sha256)
+                    folder = self._disk.keep(files, version.manifest_sha256)
+            self._record(version)
+        except (ReadmissionApiError, OSError) as error:
+            logger.warning("the shared copy of the model can't be used: %s", error)
+            return None
+        return version, folder
 
 
 def _same(one: ModelVersion, other: ModelVersion) -> bool:

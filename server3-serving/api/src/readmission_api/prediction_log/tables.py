@@ -1,6 +1,7 @@
 """The two tables: what was predicted, and what became of it."""
 
 import threading
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -57,7 +58,17 @@ OUTCOMES = Table(
     UniqueConstraint("request_id", "number", name="outcomes_request"),
 )
 
+LOADED_SLICES = Table(
+    "loaded_slices",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("loaded_at", _MOMENT, nullable=False, comment="UTC"),
+)
+"""Slices of the spool whose rows are in `predictions`: no slice is loaded twice."""
 
+
+# A server that is gone without a word must not hold the writer: by default PyMySQL waits for ever.
+_MYSQL_SECONDS: Final = {"connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
 _CREATING = threading.Lock()
 
 
@@ -72,6 +83,7 @@ def connect(url: str) -> Engine:
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = create_engine(
         url,
+        connect_args={} if sqlite else dict(_MYSQL_SECONDS),
         pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -21,7 +22,8 @@ class ModelVersion:
     model: str
     version: str
     alias: str
-    manifest_sha256: str
+    # It names folders: a record that was read from a file is checked against the pattern.
+    manifest_sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     run_id: str | None = None
 
 
