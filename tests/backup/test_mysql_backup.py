@@ -131,7 +131,7 @@ def test_a_broken_backup_is_refused_before_anything_is_written(harm, filled, env
     name = catalog.names()[0]
     refused = command(environment("root", RESTORE_FROM=name), "restore")
     assert refused.returncode == 1
-    said = "is missing" if harm == "gone" else "is broken"
+    said = "is missing" if harm == "gone" else "is damaged"
     assert said in refused.stderr.strip().splitlines()[-1]
     assert filled.query("root", "SHOW DATABASES LIKE 'RawData'") == ""
     # What can be seen without reading it does not count as the latest either.

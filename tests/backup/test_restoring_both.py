@@ -77,7 +77,7 @@ def test_a_dump_without_artifacts_of_its_own_is_not_the_latest(models, given, co
     assert done.returncode == 0, done.stderr
     assert models.there() == (["1"], ["m-1"])
     # The artifacts' name is not a dump's, and the later dump still has none.
-    for name, said in ((copy, f"no backup {copy}"), (later, "no whole backup")):
+    for name, said in ((copy, f"no backup {copy}"), (later, "no complete backup")):
         refused = command(given(RESTORE_OVERWRITE="true", RESTORE_FROM=name), "restore")
         assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
         assert models.there() == (["1"], ["m-1"])
@@ -96,11 +96,11 @@ def test_databases_are_not_touched_before_the_artifacts_are_checked(harm, models
     else:
         models.databases.query("root", "INSERT INTO RawData.models VALUES (2)")
         changed["RESTORE_OVERWRITE"] = "true"
-        said = "no whole backup"
+        said = "no complete backup"
     if harm == "broken artifacts":
         (entry,) = next(catalog_of(settings(), "artifacts").whole()).entries
         models.store.put_object("backups", entry.object, io.BytesIO(b"MODEL"), 5)
-        said = "is broken"
+        said = "is damaged"
     before = models.databases.query("root", "SHOW TABLES IN RawData")
     done = command(given(**changed), "restore")
     assert (done.returncode, said in done.stderr) == (1, True), done.stderr

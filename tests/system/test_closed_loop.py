@@ -80,7 +80,8 @@ def watching(folder: Path, service: Service, webhook: str) -> Iterator[Prometheu
     assert text.count("127.0.0.1:8095") == 1
     config = folder / "alertmanager.yml"
     config.write_text(text.replace("127.0.0.1:8095", webhook))
-    nothing = {job: [] for job in ("airflow", "mlflow", "airflow-api", "mysql", "node")}
+    watched_elsewhere = ("airflow", "mlflow", "airflow-api", "minio", "edges", "kubernetes", "mysql", "node")
+    nothing = {job: [] for job in watched_elsewhere}
     with programs.alertmanager(folder / "alertmanager", config) as manager:
         targets = {
             **nothing,

@@ -121,6 +121,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
                 drift_minimum=100,
                 max_batches=1,
                 max_batch_queue=1,
+                max_explanations=1,
+                max_explanation_queue=1,
             )
         ).start()
         targets = {

@@ -106,9 +106,8 @@ def checked(client: Minio, bucket: str, name: str, size: int, sha256: str) -> It
             yield last
         last = part
     if (stream.size, stream.sha256) != (size, sha256):
-        raise BrokenBackupError(
-            f"{name} is damaged: {stream.size} bytes instead of {size}; take another backup"
-        )
+        what = "its content changed" if stream.size == size else f"{stream.size} bytes instead of {size}"
+        raise BrokenBackupError(f"{name} is damaged: {what}; take another backup")
     if last:
         yield last
 

@@ -58,7 +58,7 @@ def test_http_equals_scikit_learn_on_all_of_test(trained, new_service):
     registry, path = trained
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    expected = [float(row.pop("expected")) for row in rows]
+    expected = [row.pop("expected") for row in rows]
     assert len(rows) > 800
     service = new_service(registry).start()
 
@@ -68,11 +68,15 @@ def test_http_equals_scikit_learn_on_all_of_test(trained, new_service):
         "/predict_batch", content="\n".join(lines), headers={"content-type": "text/csv"}, timeout=300
     )
     found = list(csv.DictReader(answer.text.splitlines()))
-    assert len(found) == len(rows)
-    assert [row["code"] for row in found if row["error"]] == []
+    assert [row["encounter_id"] for row in found] == [row["encounter_id"] for row in rows]
+    # Encounters that the cohort excludes, and no others, are refused.
+    assert [row["code"] for row in found] == ["" if risk else "outside_cohort" for risk in expected]
+    assert "" in expected
+    kept = [place for place, risk in enumerate(expected) if risk]
+    rows, found = ([table[place] for place in kept] for table in (rows, found))
+    expected = [float(expected[place]) for place in kept]
     worst = max(abs(float(row["probability"]) - risk) for row, risk in zip(found, expected, strict=True))
     assert worst <= TOLERANCE
-    assert [row["encounter_id"] for row in found] == [row["encounter_id"] for row in rows]
 
     # One by one, and as a list: the same to the last digit.
     kinds = {field["name"]: field["kind"] for field in service.http.get("/model/schema").json()["fields"]}

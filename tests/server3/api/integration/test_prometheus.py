@@ -44,6 +44,12 @@ SEEN = {
     "log dropped": 'prediction_log_dropped_total{reason="buffer_full"} == 0',
     "log failures": "prediction_log_failures_total == 0",
     "log waiting": "prediction_log_waiting",
+    "spooled": "prediction_log_spooled_total == 0",
+    "spool loaded": "prediction_log_spool_loaded_total == 0",
+    "spool failures": "prediction_log_spool_failures_total == 0",
+    "spool refused": "prediction_log_spool_refused_total == 0",
+    "spool size": "prediction_log_spool_bytes == 0",
+    "spool limit": "prediction_log_spool_limit_bytes >= 0",
 }
 
 
@@ -97,8 +103,8 @@ def test_every_metric_is_seen(shared_registry, versions, patient, new_service, p
         shared_registry,
         prediction_log_url=f"sqlite:///{tmp_path / 'log.db'}",
         drift_minimum=100,
-        max_batches=1,
-        max_batch_queue=0,
+        max_explanations=1,
+        max_explanation_queue=0,
     ).start()
     service.wait(lambda: service.http.get("/model").json()["challenger"] is not None)
     ask = prometheus(f"127.0.0.1:{service.port}")
