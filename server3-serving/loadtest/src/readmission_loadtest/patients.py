@@ -23,12 +23,22 @@ def draw(schema: Mapping[str, Any], count: int, seed: int) -> list[dict[str, Any
     codes: dict[str, list[str]] = {}
     for code, group in schema["icd9_groups"]["codes"].items():
         codes.setdefault(group, []).append(code)
-    columns = {field["name"]: _column(field, codes, count, rng) for field in schema["fields"]}
+    excluded: dict[str, set[str]] = {}
+    for exclusion in (schema.get("cohort") or {}).get("exclusions", ()):
+        excluded.setdefault(exclusion["field"], set()).update(exclusion["levels"])
+    columns = {
+        field["name"]: _column(field, codes, excluded.get(field["name"], set()), count, rng)
+        for field in schema["fields"]
+    }
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _column(
-    field: Mapping[str, Any], codes: Mapping[str, list[str]], count: int, rng: random.Random
+    field: Mapping[str, Any],
+    codes: Mapping[str, list[str]],
+    excluded: set[str],
+    count: int,
+    rng: random.Random,
 ) -> list[Any]:
     distribution = field["distribution"]
     if field["kind"] == "integer":
@@ -39,7 +49,9 @@ def _column(
             for place in bins
         ]
     if field["kind"] == "category":
-        return rng.choices(list(distribution["levels"]), list(distribution["levels"].values()), k=count)
+        # The API refuses patients whom the cohort excludes.
+        shares = {level: share for level, share in distribution["levels"].items() if level not in excluded}
+        return rng.choices(list(shares), list(shares.values()), k=count)
     groups = rng.choices(list(distribution["groups"]), list(distribution["groups"].values()), k=count)
     choices = {**codes, _OTHER: _unlisted(field["pattern"], codes), _MISSING: [_MISSING]}
     return [rng.choice(choices[group]) for group in groups]

@@ -18,10 +18,24 @@ SPOILED = {
 SHORT_ROW = 451
 
 
-def draw(field: Mapping[str, Any], chance: random.Random) -> str:
+def excluded_levels(schema: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return the levels of each field that the cohort excludes."""
+    exclusions = (schema.get("cohort") or {}).get("exclusions", [])
+    levels: dict[str, set[str]] = {}
+    for exclusion in exclusions:
+        levels.setdefault(exclusion["field"], set()).update(exclusion["levels"])
+    return levels
+
+
+def draw(field: Mapping[str, Any], excluded: Mapping[str, set[str]], chance: random.Random) -> str:
     spread = field["distribution"]
     if "levels" in spread:
-        return chance.choices(list(spread["levels"]), list(spread["levels"].values()))[0]
+        shares = {
+            level: share
+            for level, share in spread["levels"].items()
+            if level not in excluded.get(field["name"], ())
+        }
+        return chance.choices(list(shares), list(shares.values()))[0]
     if field["kind"] == "icd9":
         return chance.choice(["428", "250.83", "414", "V57", "?"])
     return str(chance.randint(field["minimum"], min(field["maximum"], field["minimum"] + 9)))
@@ -30,8 +44,9 @@ def draw(field: Mapping[str, Any], chance: random.Random) -> str:
 def rows(schema: Mapping[str, Any], count: int) -> list[dict[str, str]]:
     """Return patients with a number of their own that no model takes."""
     chance = random.Random(count)  # noqa: S311 - patients, not secrets
+    excluded = excluded_levels(schema)
     return [
-        {"bed": f"B{number}", **{field["name"]: draw(field, chance) for field in schema["fields"]}}
+        {"bed": f"B{number}", **{field["name"]: draw(field, excluded, chance) for field in schema["fields"]}}
         for number in range(1, count + 1)
     ]
 
