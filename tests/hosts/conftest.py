@@ -35,6 +35,11 @@ class Played:
     code: int
 
     @property
+    def said(self) -> str:
+        """Return the output on one line: Ansible breaks the lines of long messages."""
+        return " ".join(self.output.split())
+
+    @property
     def changed(self) -> dict[str, int]:
         """How many tasks changed something on each host."""
         return {host: counts["changed"] for host, counts in self.recap.items()}

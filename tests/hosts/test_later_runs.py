@@ -75,7 +75,7 @@ def test_a_second_control_machine_does_not_make_the_secrets_anew(control, tmp_pa
     # On one host alone too, and one that changes nothing.
     for playbook, *more in (("site",), ("site", "--limit", SERVING), ("verify",)):
         refused = control.play(playbook, *given, *more, fails=True)
-        assert f"{DATA}, {TRACKING}, {SERVING} run with secrets" in refused.output
+        assert f"{DATA}, {TRACKING}, {SERVING} run with secrets" in refused.said
     assert list(tmp_path.iterdir()) == []
     assert not any(changed_files().values())
 
@@ -133,7 +133,7 @@ def test_certificates_renew_by_a_play_that_changes_nothing_else(control, changed
 
 def test_a_site_without_a_mail_relay_is_refused_unless_it_says_so(control, tmp_path):
     refused = control.play("site", "--tags", "base", "-e", "deploy_without_mail=false", fails=True)
-    assert "alerts would reach nobody" in refused.output
+    assert "alerts would reach nobody" in refused.said
     mail = tmp_path / "mail.yml"
     relay = "[RELAY=10.77.0.1:25, FROM=a@example.org, ON_CALL=b@example.org, OPERATORS=c@example.org]"
     mail.write_text(f"all: {{children: {{serving: {{vars: {{deploy_settings: {{mail: {relay}}}}}}}}}}}\n")
@@ -171,7 +171,7 @@ def test_a_host_that_lacks_its_address_is_refused(control):
     (control.folder / "wrong.yml").write_text(wrong)
     only = ("-i", str(control.folder / "wrong.yml"), "--limit", SERVING)
     played = control.play("site", "--tags", "base", *only, fails=True)
-    assert "node_ip is not on the network that the nodes share" in played.output
+    assert "node_ip is not on the network that the nodes share" in played.said
 
 
 def test_backup_and_restore_run_as_jobs(control, site):
@@ -204,9 +204,9 @@ def deployed_tags(site):
 
 
 def test_a_rollback_returns_to_the_release_or_the_model_before(control, site):
-    assert "Say what goes back" in control.play("rollback", fails=True).output
+    assert "Say what goes back" in control.play("rollback", fails=True).said
     refused = control.play("rollback", "--tags", "release", fails=True)
-    assert "has had one release only" in refused.output
+    assert "has had one release only" in refused.said
     first = control.release
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     made = [
@@ -247,13 +247,13 @@ def test_verify_follows_the_first_model_and_says_what_it_waits_for(control, site
         for path in loop.values():
             path.write_text("paused")
         paused = control.play("verify", *quick)
-        assert "load_raw_data, preprocess_incremental, train_and_register paused in Airflow" in paused.output
-        assert "risk of readmission" not in paused.output
+        assert "load_raw_data, preprocess_incremental, train_and_register paused in Airflow" in paused.said
+        assert "risk of readmission" not in paused.said
         for path in loop.values():
             path.write_text("failed")
         failed = control.play("verify", *quick, fails=True)
-        assert "preprocess_incremental brought the processed tables in 9.0 s" in failed.output
-        assert "The run scheduled__1 of the DAG train_and_register failed" in failed.output
+        assert "preprocess_incremental brought the processed tables in 9.0 s" in failed.said
+        assert "The run scheduled__1 of the DAG train_and_register failed" in failed.said
         assert "Open the pages" not in failed.output
     finally:
         for path in loop.values():
@@ -290,7 +290,7 @@ def test_a_further_host_joins_as_a_worker_and_upgrades_go_host_by_host(control, 
     assert re.search(r"tcp dport \{[^}]*16443[^}]*\} ip saddr (\{ )?10\.77\.0\.21", rules)
 
     refused = control.play("upgrade", "-e", "microk8s_channel=1.37/stable", fails=True)
-    assert "one minor version" in refused.output
+    assert "one minor version" in refused.said
     control.play("upgrade", "-e", "microk8s_channel=1.36/stable")
     steps = [
         (host, step)
