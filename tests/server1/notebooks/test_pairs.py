@@ -7,7 +7,7 @@ import pytest
 from server1.notebooks.conftest import NAMES
 from server1.notebooks.support.running import FOLDER
 
-HOW = "write the other half anew: .venvs/notebooks/bin/jupytext --sync server1-data/notebooks/*.py"
+HOW = "the halves differ; run .venvs/notebooks/bin/jupytext --sync server1-data/notebooks/*.py"
 
 
 def test_these_are_all():
