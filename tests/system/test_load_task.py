@@ -58,7 +58,7 @@ def test_a_source_without_one_good_row_fails_at_once_and_each_time(dataset):
         load_batches(everything=False, again=False)
 
     # As after a task that died before it could say so.
-    with pytest.raises(AirflowFailException, match="holds not one good row; all are in rejected_rows"):
+    with pytest.raises(AirflowFailException, match="RawData has no valid row; all rows are in rejected_rows"):
         load_batches(everything=False, again=False)
 
     csv_lines.write(dataset, [csv_lines.line(1)])
