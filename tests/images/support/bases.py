@@ -26,7 +26,7 @@ SYSTEMS = {
     # Only unpacked: its programs are run, nothing is installed into it.
     "sid": (
         "extract",
-        "base-files,bash,dash,coreutils,libc-bin,sed,grep,findutils,mysql-server-core,mysql-client-core,nginx",
+        "base-files,bash,dash,coreutils,libc-bin,sed,grep,mawk,findutils,mysql-server-core,mysql-client-core,nginx",
     ),
 }
 OMITTED = ("man", "doc", "locale", "info")
