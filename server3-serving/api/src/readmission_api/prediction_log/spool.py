@@ -95,7 +95,7 @@ class Spool:
                     insert_rows(connection, rows[start : start + ROWS_AT_ONCE])
                     rest()
         except IntegrityError:
-            if not _is_loaded(engine, name):
+            if not is_loaded(engine, name):
                 raise
             # Another pod was faster.
             return
@@ -128,7 +128,8 @@ def forget_loaded(engine: Engine) -> None:
         connection.execute(delete(LOADED_SLICES).where(LOADED_SLICES.c.loaded_at < before))
 
 
-def _is_loaded(engine: Engine, name: str) -> bool:
+def is_loaded(engine: Engine, name: str) -> bool:
+    """Return whether the rows of a slice are in the database."""
     with engine.connect() as connection:
         query = select(LOADED_SLICES.c.name).where(LOADED_SLICES.c.name == name)
         return connection.execute(query).first() is not None

@@ -18,7 +18,7 @@ from readmission_api.errors import ReadmissionApiError
 from readmission_api.logs import logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.prediction_log.rows import ROWS_AT_ONCE, LogRow, insert_rows, rows_of
-from readmission_api.prediction_log.spool import Spool, forget_loaded, new_name, note_loaded
+from readmission_api.prediction_log.spool import Spool, forget_loaded, is_loaded, new_name, note_loaded
 from readmission_api.prediction_log.tables import create_tables
 from readmission_api.scored import Scored, ScoredQueue
 
@@ -154,7 +154,7 @@ class PredictionWriter:
                         insert_rows(connection, part)
             except IntegrityError:
                 # The spool had it after all, and another pod has loaded it.
-                if not self._slice:
+                if not self._slice or not is_loaded(self._engine, self._slice):
                     raise
             else:
                 self._instruments.log_written.inc(written)
