@@ -1,10 +1,11 @@
-"""How long it takes to load the data set into RawData in MySQL, batch by batch.
+"""Measure how long it takes to load the data set into RawData in MySQL, batch by batch.
 
     python server1-data/bench/load.py [--out FILE] [--runs 5] [--copies 10]
 
-Against one LOAD DATA LOCAL INFILE of the same CSV into one plain table with the same typed columns and key,
-on the same server, turn by turn. Then the rows are multiplied, encounters and patients renumbered. Both times
-hold the making of the tables; each load is a process of its own, whose time starts after the imports.
+The baseline is one LOAD DATA LOCAL INFILE of the same CSV into one plain table with the same typed columns
+and key, on the same server, in alternating runs. Then the rows are multiplied, with new numbers for
+encounters and patients. Both times include the creation of the tables; each load is a separate process, timed
+after its imports.
 """
 
 import argparse
@@ -49,10 +50,10 @@ class Figures:
 
 
 def plain_load(url: str, csv: Path) -> float:
-    """Load the whole CSV by one statement; gives seconds."""
+    """Load the whole CSV with one statement, and return the seconds it took."""
     with databases.engine(SecretStr(url)) as engine:
         table = tables.ENCOUNTERS[tables.Split.TRAIN].to_metadata(sa.MetaData(), name="plain")
-        # Each load's own mark; the file has none.
+        # The number of the batch, which the file does not contain.
         table.c.batch.server_default = sa.DefaultClause("1")
         statement = (
             f"LOAD DATA LOCAL INFILE '{csv}' INTO TABLE plain CHARACTER SET utf8mb4"
@@ -74,9 +75,9 @@ def empty(url: str) -> None:
 
 
 def load_here() -> None:
-    """Load all batches in this process, as its environment says; prints what it took."""
+    """Load all batches in this process, as its environment says, and print the figures as JSON."""
     settings = DataSettings()
-    # Imports the driver, as the plain load's process has long done.
+    # Imports the driver, which the baseline's process has already imported.
     with databases.engine(settings.raw_url):
         pass
     began = time.perf_counter()
@@ -90,7 +91,7 @@ def load_here() -> None:
 
 
 def load_apart(url: str, csv: Path) -> dict[str, float]:
-    """Load all batches in a process of its own, which has to read and check the file itself."""
+    """Load all batches in a separate process, which must read and check the file itself."""
     with tempfile.TemporaryDirectory() as cache:
         given = {"READMISSION_RAW_URL": url, "READMISSION_DATASET": str(csv), "READMISSION_CACHE_DIR": cache}
         command = [sys.executable, __file__, "--load-here"]
@@ -121,7 +122,7 @@ def measure(url: str, csv: Path, runs: int) -> Figures:
 
 
 def multiply(csv: Path, copies: int, target: Path) -> None:
-    """Write the rows again and again, encounters and patients renumbered."""
+    """Write `copies` copies of the rows, with new numbers for encounters and patients in each."""
     with csv.open("rb") as source, target.open("wb") as out:
         out.write(source.readline())
         rows = [line.split(b",", 2) for line in source.read().splitlines()]
@@ -141,21 +142,21 @@ def report(small: Figures, large: Figures) -> str:
     )
     return f"""## Loading RawData into MySQL
 
-Medians on {os.cpu_count()} cores. The plain way is one `LOAD DATA LOCAL INFILE` of the whole
+Medians on {os.cpu_count()} cores. The baseline is one `LOAD DATA LOCAL INFILE` of the whole
 file into one table with the same columns and key: no checks, no splits, no ledger.
 
-| rows | runs | loads | all batches | plain | ratio | rows a second | peak memory |
+| rows | runs | loads | all batches | baseline | ratio | rows per second | peak memory |
 |---|---|---|---|---|---|---|---|
 {rows}
 
-With {copies:.0f} times the rows the time is {growth:.1f} times as long. Aims: a ratio of at most {AIM_RATIO},
+{copies:.0f} times the rows take {growth:.1f} times as long. Aims: a ratio of at most {AIM_RATIO},
 growth no faster than the rows, under {AIM_MEGABYTES} MB.
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measures loads into MySQL against one LOAD DATA.")
-    parser.add_argument("--out", type=Path, help="file to write the figures to, as Markdown")
+    parser = argparse.ArgumentParser(description="Compare loads into MySQL with one LOAD DATA.")
+    parser.add_argument("--out", type=Path, help="write a section in Markdown to this file")
     parser.add_argument("--runs", type=int, default=5, help="runs at the data set's own size")
     parser.add_argument("--copies", type=int, default=10, help="how often the rows are multiplied")
     parser.add_argument("--load-here", action="store_true", help=argparse.SUPPRESS)

@@ -1,10 +1,10 @@
-"""How long preprocessing takes, from RawData in MySQL to the processed tables in MySQL.
+"""Measure how long preprocessing takes, from RawData in MySQL to the processed tables in MySQL.
 
     python server1-data/bench/preprocess.py [--out FILE] [--runs 3] [--copies 10]
 
-Against the plain pandas way, in the same run on the same rows: read_sql, get_dummies over everything (the
-diagnosis codes too), SelectKBest(50), to_sql. Then the rows of RawData are multiplied, ids renumbered, and
-this package runs alone. Each measurement is a process of its own; its time starts after the imports.
+The baseline is plain pandas, in the same run on the same rows: read_sql, get_dummies on everything (including
+the diagnosis codes), SelectKBest(50), to_sql. Then the rows of RawData are multiplied, with new ids, and this
+package runs alone. Each measurement is a separate process, timed after its imports.
 """
 
 import argparse
@@ -38,7 +38,7 @@ DEATH_OR_HOSPICE = ["11", "13", "14", "19", "20", "21"]
 
 
 class Measured(TypedDict):
-    """What one process tells: seconds, and its peak memory in MB."""
+    """The output of one process: seconds, and its peak memory in MB."""
 
     seconds: float
     megabytes: float
@@ -48,7 +48,7 @@ def with_package(raw_url: str, clean_url: str, folder: str) -> float:
     settings = DataSettings(
         raw_url=SecretStr(raw_url), clean_url=SecretStr(clean_url), staging_dir=Path(folder) / "staging"
     )
-    # At its first check pandera imports what it checks frames with, and hypothesis where that is installed.
+    # On its first check, pandera imports its backends, and hypothesis if it is installed.
     pandera.DataFrameSchema().validate(pd.DataFrame())
     began = time.perf_counter()
     tasks.preprocess(settings, "bench")
@@ -96,7 +96,7 @@ def load(raw_url: str, folder: Path) -> int:
 
 
 def multiply(raw_url: str, copies: int) -> None:
-    """Make every row of RawData come `copies` times, as other encounters of other patients."""
+    """Multiply the rows of RawData by `copies`, with other encounters and patients in each copy."""
     names = ["batch", *(column.name for column in COLUMNS)]
     with databases.engine(SecretStr(raw_url)) as engine, engine.begin() as connection:
         for split in ("train", "validation", "test"):
@@ -161,7 +161,7 @@ def bench(runs: int, copies: int) -> str:
             print(f"preprocess: {rows:,} rows", flush=True)
             found: dict[str, list[Measured]] = {"package": [], "pandas": [], "multiplied": []}
             for _ in range(runs):
-                # In turn, so that both meet the same weather.
+                # Alternating, so that the load on the machine affects both in the same way.
                 for way in WAYS:
                     found[way].append(measure(way, raw_url, clean_url, name))
             print(f"preprocess: {rows * copies:,} rows", flush=True)
@@ -174,7 +174,7 @@ def bench(runs: int, copies: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="file that a section in Markdown is written to")
+    parser.add_argument("--out", type=Path, help="write a section in Markdown to this file")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument(

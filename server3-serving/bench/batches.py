@@ -1,4 +1,4 @@
-"""Batches against our server: rows a second from JSON, and a large CSV file end to end."""
+"""Batches against our server: rows per second of JSON lists, and a large CSV file end to end."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ class CsvRun:
 
 
 def json_rows_per_second(url: str, patients: list[dict[str, Any]], runs: int) -> float:
-    """Median over the runs, one batch of `JSON_ROWS` after the other over one connection."""
+    """Return the median over the runs; each sends batches of `JSON_ROWS` one by one over one connection."""
     body = json.dumps(patients[:JSON_ROWS]).encode()
     address = urlsplit(url)
     connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
@@ -44,14 +44,14 @@ def json_rows_per_second(url: str, patients: list[dict[str, Any]], runs: int) ->
 
 
 def csv_upload(url: str, pid: int, patients: list[dict[str, Any]], rows: int) -> CsvRun:
-    """Upload so many rows and read the answer as it comes."""
+    """Upload `rows` rows and read the response as it arrives."""
     text = io.StringIO()
     writer = csv.DictWriter(text, patients[0], lineterminator="\n")
     writer.writeheader()
     for number in range(rows):
         writer.writerow(patients[number % len(patients)])
     body = text.getvalue().encode()
-    # The kernel forgets the peak so far.
+    # Resets the kernel's peak of this process.
     with open(f"/proc/{pid}/clear_refs", "w") as file:  # noqa: PTH123 - no ordinary file
         file.write("5")
     before = _megabytes(pid, "VmRSS")

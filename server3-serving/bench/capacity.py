@@ -13,7 +13,7 @@ LOADTEST = CHECKOUT / "server3-serving/loadtest/src/readmission_loadtest"
 
 
 def search(server: Server, load_core: int, folder: Path, plot: Path | None) -> str:
-    """Search while `server` runs; write the plot, and return a section in Markdown."""
+    """Run the search against the running `server`, write the plot, and return a section in Markdown."""
     report = folder / "capacity"
     files = ",".join(str(LOADTEST / name) for name in ("locustfile.py", "capacity.py"))
     environment = {
@@ -41,14 +41,15 @@ def search(server: Server, load_core: int, folder: Path, plot: Path | None) -> s
 def section(found: dict[str, Any], table: str, plot: Path | None) -> str:
     """Return the section of docs/performance.md."""
     held, limit = found["held"], found["limits"]["p95_ms"]
-    picture = f"\n![Requests a second and latency by users]({plot.name})\n" if plot else ""
+    picture = f"\n![Requests per second and latency by users]({plot.name})\n" if plot else ""
     return f"""## Capacity
 
-The search of `make load`, Locust on one core and the API with its prediction log on the other: users send
-at most ten requests a second each (98.8 % one patient, 1 % a list of 20, 0.2 % an explanation) until the 95th
-percentile of `/predict` passes {limit:.0f} ms or more than 0.1 % of requests fail.
+This is the search of `make load`, with Locust on one core and the API with its prediction log on the other.
+Each user sends at most ten requests per second (98.8 % one patient, 1 % a list of 20, 0.2 % an explanation).
+The search adds users until the 95th percentile of `/predict` exceeds {limit:.0f} ms or more than 0.1 % of
+requests fail.
 
-Highest load held: **{held["users"]:,} users, {held["requests_per_second"]:,.0f} requests/s**, with
+Highest load sustained: **{held["users"]:,} users, {held["requests_per_second"]:,.0f} requests/s**, with
 p95 at {held["p95_ms"]:.0f} ms.
 
 {table}{picture}"""

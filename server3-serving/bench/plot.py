@@ -1,4 +1,4 @@
-"""Draws the plot of the serving bench: requests a second by server, from JSON on standard input."""
+"""Draw the plot of the serving bench: requests per second by server, from JSON on standard input."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def main(target: str) -> None:
         axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=7)
     axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
-    axes.set_xlabel("requests a second on one core (logarithmic)")
+    axes.set_xlabel("requests per second on one core (logarithmic)")
     axes.margins(x=0.15)
     axes.legend(loc="lower right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

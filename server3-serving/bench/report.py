@@ -1,4 +1,4 @@
-"""What the bench found, as a section in Markdown and as a plot."""
+"""The results of the bench, as a section in Markdown."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ Medians = dict[str, dict[int, Round]]
 
 @dataclass(frozen=True)
 class Found:
-    """All that was measured; latencies in milliseconds."""
+    """All measurements; latencies in milliseconds."""
 
     medians: Medians
     seconds: int
@@ -36,20 +36,21 @@ class Found:
 
 
 def section(found: Found) -> str:
-    """Write the section."""
+    """Return the section as Markdown."""
     connections = list(next(iter(found.medians.values())))
     most = connections[-1]
     data = ", trained on synthetic data" if found.synthetic else ""
     about = (
-        "Each server on one core, wrk on the other, one patient a request, the same version of the model "
-        f"({found.candidate}{data}); medians of {found.rounds} rounds of {found.seconds} s, the servers in "
-        "turn. Before the load each server that predicts gave the same risk as ours within 1e-6."
+        "Each server runs on one core and wrk on the other, with one patient per request and the same "
+        f"version of the model ({found.candidate}{data}). Figures are medians of {found.rounds} rounds of "
+        f"{found.seconds} s, in which the servers take turns. Before the load, each server that predicts "
+        "returned the same risk as this project within 1e-6."
     )
     mlflow = (
-        f"`{MLFLOW}` is the command as one types it, on `models:/NAME@production`. The version's main model "
-        "is the ONNX graph, so that it takes two tensors, numbers and texts, without scikit-learn: this is "
-        "the baseline. The version also holds the scikit-learn pipeline, which takes a row as the data set "
-        "spells it, as this project does; serving that one is shown beside it."
+        f"`{MLFLOW}` is the stock command on `models:/NAME@production`. The version's main model "
+        "is the ONNX graph, so it takes two tensors, numbers and texts, and does not use scikit-learn: this "
+        "is the baseline. The version also contains the scikit-learn pipeline, which takes a raw row of the "
+        "data set, as this project does; the next line shows that pipeline served by MLflow."
     )
     lines = [
         "## Serving",
@@ -69,9 +70,9 @@ def section(found: Found) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} | {last.p50:.1f} ms | {last.p99:.1f} ms |")
     lines += [
         "",
-        "![Requests a second by server](performance-serving.png)",
+        "![Requests per second by server](performance-serving.png)",
         "",
-        f"| At {most} connections | aim | found |",
+        f"| At {most} connections | aim | measured |",
         "|---|---:|---:|",
         *(f"| {what} | {aim} | {value} |" for what, aim, value in ratios(found.medians, most)),
         f"| rows/s of a JSON list | at least 40,000 | {found.json_rows_per_second:,.0f} |",
@@ -90,7 +91,7 @@ def section(found: Found) -> str:
 
 
 def ratios(medians: Medians, most: int) -> list[tuple[str, str, str]]:
-    """Compare ours with the baselines of the same run."""
+    """Return label, aim and value of each comparison with the baselines of the same run."""
     ours = medians[OURS][most]
     return [
         *(

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started and asked."""
+"""The servers to compare: how to start each one and send it a patient."""
 
 import json
 import os
@@ -19,17 +19,17 @@ VENVS = CHECKOUT / ".venvs"
 MODEL = "best_diabetes_readmission_model"
 
 MLFLOW = "mlflow models serve"
-"""The version as it is registered: its main model is the ONNX graph, which takes tensors."""
+"""The registered version: its main model is the ONNX graph, which takes tensors."""
 
 MLFLOW_SKLEARN = "mlflow models serve, the version's scikit-learn pipeline"
-"""The pipeline that lies in the version's folder: it takes raw rows."""
+"""The pipeline in the version's folder: it takes raw rows."""
 
 Patient = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Version:
-    """The model version that all of them serve: its folder, and the registry that it came from."""
+    """The model version that every server loads: its folder, and the registry that it comes from."""
 
     folder: Path
     number: str
@@ -43,7 +43,7 @@ class Version:
 
 @dataclass
 class Server:
-    """A server on a port of its own; `body` turns a patient into what it wants to be sent."""
+    """A server on its own port; `body` turns a patient into the request that it expects."""
 
     name: str
     command: list[str | Path]
@@ -61,7 +61,7 @@ class Server:
     @property
     def pid(self) -> int:
         if self.process is None:
-            raise RuntimeError(f"{self.name} does not run")
+            raise RuntimeError(f"{self.name} is not running")
         return self.process.pid
 
     def start(self, core: int, folder: Path) -> None:
@@ -84,13 +84,13 @@ class Server:
             return self.risk(json.load(answer))
 
     def wait(self, patient: Patient, seconds: float = 180) -> float | None:
-        """Wait until it answers, and return its answer."""
+        """Wait until the server answers, and return its risk."""
         end = time.monotonic() + seconds
         while True:
             try:
                 return self.ask(patient)
             except urllib.error.HTTPError as error:
-                if error.code < 500 or time.monotonic() > end:  # a request that it does not understand
+                if error.code < 500 or time.monotonic() > end:  # 4xx: waiting does not help
                     raise RuntimeError(f"{self.name}: {error.code} {error.read()[:500]!r}") from None
             except OSError:
                 if time.monotonic() > end:

@@ -1,11 +1,11 @@
-"""How many predictions a second each server gives, on one core, with the same version of the model.
+"""Measure how many predictions per second each server makes on one core with the same version of the model.
 
     python server3-serving/bench/serving.py [--out FILE.md] [--plot FILE.png] [--capacity-plot FILE.png]
 
-Without a tracking server the bench makes a model first: it loads, prepares and trains with server 1's own
-commands, on the data set where one is found and on the synthetic sample where not. The other servers are
-installed from hashed locks beside this file, each into an environment of its own. Needs two cores, wrk, and
-the load test's sources on the path, as `make bench` gives them.
+Without a tracking server, the bench first makes a model: it loads, prepares and trains with server 1's own
+commands, on the data set or, if none is found, on the synthetic sample. The other servers are installed from
+the hashed locks next to this file, each into its own environment. The bench needs two cores, wrk, and the
+load test's sources on the path, as `make bench` sets them.
 """
 
 import argparse
@@ -43,9 +43,11 @@ TOLERANCE = 1e-6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="file that a section in Markdown is written to")
-    parser.add_argument("--plot", type=Path, help="file that the plot is written to")
-    parser.add_argument("--capacity-plot", type=Path, help="file for the plot of the capacity search")
+    parser.add_argument("--out", type=Path, help="write a section in Markdown to this file")
+    parser.add_argument("--plot", type=Path, help="write the plot to this file")
+    parser.add_argument(
+        "--capacity-plot", type=Path, help="write the plot of the capacity search to this file"
+    )
     parser.add_argument("--tracking-uri", help="MLflow server whose production version is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
@@ -75,7 +77,7 @@ def install_peers() -> None:
         stamp = VENVS / f"bench-{name}.installed"
         if stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime:
             continue
-        print(f"setup: {name}, to compare with", flush=True)
+        print(f"setup: {name}, for comparison", flush=True)
         python = VENVS / "uv/bin/python"
         subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", python, place], check=True)
         subprocess.run(
@@ -87,7 +89,7 @@ def install_peers() -> None:
 
 @contextmanager
 def tracking_server(folder: Path, uri: str | None) -> Iterator[str]:
-    """Use the one that is given, or start one and train a model into it."""
+    """Yield `uri` if it is set; otherwise start a tracking server and train a model into it."""
     if uri:
         yield uri
         return
@@ -174,7 +176,7 @@ def bench(
 
 
 def compare_answers(servers: list[Server], patients: list[dict[str, Any]]) -> None:
-    """Prove that all serve the same model."""
+    """Raise `RuntimeError` unless all servers return the same risks."""
     for server in servers:
         server.wait(patients[0])
     for patient in patients:
@@ -182,7 +184,7 @@ def compare_answers(servers: list[Server], patients: list[dict[str, Any]]) -> No
         for server in servers[1:]:
             risk = server.ask(patient)
             if risk is not None and (expected is None or not abs(risk - expected) <= TOLERANCE):
-                raise RuntimeError(f"{server.name} says {risk}, ours {expected}")
+                raise RuntimeError(f"{server.name} returned {risk}, this project {expected}")
 
 
 def measure(
@@ -228,7 +230,7 @@ def load(server: Server, connections: int, seconds: int, bodies: Path) -> Round:
     )  # fmt: skip
     found = re.search(r"BENCH (\{.*\})", run.stdout)
     if found is None:
-        raise RuntimeError(f"wrk said nothing: {run.stdout[-500:]}{run.stderr[-500:]}")
+        raise RuntimeError(f"wrk printed no result: {run.stdout[-500:]}{run.stderr[-500:]}")
     told = json.loads(found[1])
     if told["failed"]:
         raise RuntimeError(f"{server.name}: {told['failed']} requests failed")

@@ -1,4 +1,4 @@
-"""An ASGI application that does nothing: what uvicorn alone can give."""
+"""An ASGI application that does nothing: the upper limit of uvicorn itself."""
 
 from typing import Any
 

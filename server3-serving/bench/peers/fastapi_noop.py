@@ -1,4 +1,4 @@
-"""FastAPI with a pydantic model equal to the request, and nothing behind it."""
+"""FastAPI with a pydantic model of the request, and no prediction."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What most tutorials build: FastAPI, a pydantic model, a data frame and the scikit-learn pipeline."""
+"""The server of most tutorials: FastAPI, a pydantic model, a data frame and the scikit-learn pipeline."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""MLServer with the version's graph, by its own protocol (V2)."""
+"""MLServer with the version's graph, over its own protocol (V2)."""
 
 import numpy as np
 from mlserver import MLModel

@@ -1,4 +1,4 @@
-"""The version's graph for the servers that bring no ONNX runtime of their own."""
+"""The version's graph, for servers without their own ONNX runtime."""
 
 import json
 import os
