@@ -4,6 +4,7 @@ No registry of images is needed. The Python is bookworm's, the MySQL server and 
 has what the project asks of the pulled one, and no more.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -29,6 +30,8 @@ SYSTEMS = {
         "base-files,bash,dash,coreutils,libc-bin,sed,grep,mawk,findutils,mysql-server-core,mysql-client-core,nginx",
     ),
 }
+LABEL = "readmission.packages"
+"""Names what a system was made of: with other packages it is made again."""
 OMITTED = ("man", "doc", "locale", "info")
 
 
@@ -36,12 +39,15 @@ def make(docker: Docker, cache: Path) -> None:
     """Make all stand-in images that the daemon lacks; the systems' tar files are kept in `cache`."""
     cache.mkdir(parents=True, exist_ok=True)
 
-    def is_known(name: str) -> bool:
-        return docker.call("image", "inspect", name).returncode == 0
+    def is_known(name: str, label: str = "") -> bool:
+        asked = ("image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', name)
+        said = docker.call(*asked)
+        return said.returncode == 0 and (not label or said.stdout.strip() == label)
 
     def import_system(name: str, codename: str, path: str) -> None:
-        if not is_known(name):
-            docker.run("import", "--change", f"ENV PATH={path}", "-", name, stdin=_system(codename, cache))
+        if not is_known(name, _key(codename)):
+            changes = (f"--change=ENV PATH={path}", f"--change=LABEL {LABEL}={_key(codename)}")
+            docker.run("import", *changes, "-", name, stdin=_system(codename, cache))
 
     def make_servers() -> None:
         import_system("standin/sid", "sid", "/usr/sbin:/usr/bin")
@@ -61,7 +67,7 @@ def make(docker: Docker, cache: Path) -> None:
 def _system(codename: str, cache: Path) -> Path:
     """The tar file of a Debian system; made once, which takes mmdebstrap half a minute."""
     variant, packages = SYSTEMS[codename]
-    made = cache / f"{codename}.tar"
+    made = cache / f"{codename}-{_key(codename)}.tar"
     if made.exists():
         return made
     if shutil.which("mmdebstrap") is None or not KEYRING.is_file():
@@ -90,6 +96,10 @@ def _system(codename: str, cache: Path) -> Path:
     part.rename(made)
     sources.unlink()
     return made
+
+
+def _key(codename: str) -> str:
+    return hashlib.sha256(repr(SYSTEMS[codename]).encode()).hexdigest()[:12]
 
 
 def _mirror() -> str:
