@@ -160,6 +160,15 @@ class Edge:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
+    def get_without_tls(self, port: int) -> tuple[int, str]:
+        """Return status and `Location` of the answer to plain HTTP."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=10)
+        ) as asked:
+            asked.request("GET", "/health?a=1", headers={"Host": "edge:1"})
+            answer = asked.getresponse()
+            return answer.status, answer.headers.get("Location", "")
+
     def until(self, port: int, wanted: tuple[int, str]) -> None:
         """Wait until a page answers so; fail with what it answers instead."""
         deadline = time.monotonic() + 30
@@ -204,6 +213,7 @@ def test_a_backend_that_is_missing_or_moves_stops_no_edge(server, deployed, tmp_
         edge.until(KUBELET, (200, "ok\n"))
         doors = sorted(set(edge.ports) - {KUBELET})
         assert {edge.get(port)[0] for port in doors} == {502}
+        assert {edge.get_without_tls(port) for port in doors} == {(308, "https://edge:1/health?a=1")}
         with contextlib.ExitStack() as stack:
             for address in ("127.0.0.2", "127.0.0.3"):
                 for port in edge.backends.values():
