@@ -204,9 +204,9 @@ def deployed_tags(site):
 
 
 def test_a_rollback_returns_to_the_release_or_the_model_before(control, site):
-    assert "Say what goes back" in control.play("rollback", fails=True).said
+    assert "Select what to roll back" in control.play("rollback", fails=True).said
     refused = control.play("rollback", "--tags", "release", fails=True)
-    assert "has had one release only" in refused.said
+    assert "has no previous release" in refused.said
     first = control.release
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     made = [
@@ -247,12 +247,12 @@ def test_verify_follows_the_first_model_and_says_what_it_waits_for(control, site
         for path in loop.values():
             path.write_text("paused")
         paused = control.play("verify", *quick)
-        assert "load_raw_data, preprocess_incremental, train_and_register paused in Airflow" in paused.said
+        assert "paused in Airflow (load_raw_data, preprocess_incremental, train_and_register)" in paused.said
         assert "risk of readmission" not in paused.said
         for path in loop.values():
             path.write_text("failed")
         failed = control.play("verify", *quick, fails=True)
-        assert "preprocess_incremental brought the processed tables in 9.0 s" in failed.said
+        assert "preprocess_incremental produced the processed tables in 9.0 s" in failed.said
         assert "The run scheduled__1 of the DAG train_and_register failed" in failed.said
         assert "Open the pages" not in failed.output
     finally:

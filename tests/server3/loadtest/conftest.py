@@ -1,4 +1,4 @@
-"""What the load tests' tests share: a real inference API over a real model version."""
+"""Fixtures of the load test's tests: a real inference API with a real model version."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ REGISTER = Path(__file__).parents[1] / "ui" / "support" / "register_versions.py"
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The inference API with a real model; MLflow ends once the API has it."""
+    """The inference API with a real model; MLflow stops as soon as the API has loaded it."""
     folder = tmp_path_factory.mktemp("registry")
     registry = processes.mlflow_server(folder)
     registry.start()

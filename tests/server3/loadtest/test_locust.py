@@ -1,4 +1,4 @@
-"""Locust as it is run, against a real API."""
+"""Locust as users run it, against a real API."""
 
 import json
 import os
@@ -97,23 +97,23 @@ def test_a_master_divides_the_users_between_workers(api, tmp_path):
     assert failed == 0
 
 
-def test_a_search_reports_the_highest_load_held(api, tmp_path):
+def test_a_search_reports_the_highest_sustained_load(api, tmp_path):
     done = search(api.url, tmp_path, P95_LIMIT_MS="5000", REPORT="reports/found")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "reports/found.json").read_text())
     assert [step["users"] for step in figures["steps"]] == [2, 3, 4]
     assert figures["held"]["users"] == 4
-    # Ten requests a second of each user: what is measured is what was sent.
+    # Each user sends ten requests per second: the search measures what was sent.
     assert figures["held"]["requests_per_second"] == pytest.approx(40, rel=0.5)
-    assert "**highest held**" in (tmp_path / "reports/found.md").read_text()
+    assert "**highest sustained**" in (tmp_path / "reports/found.md").read_text()
     assert (tmp_path / "reports/found.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"P95_LIMIT_MS": "0.001"}, "no load was held: 2 users were too many already"),
-        ({"P95_LIMIT_MS": "5000", "REQUIRED_RATE": "1000000"}, "1000000 requests/s had to be held"),
+        ({"P95_LIMIT_MS": "0.001"}, "no load was sustained: even 2 users were too many"),
+        ({"P95_LIMIT_MS": "5000", "REQUIRED_RATE": "1000000"}, "the required rate is 1000000 requests/s"),
     ],
 )
 def test_a_search_that_finds_too_little_exits_with_1(api, tmp_path, settings, line):

@@ -1,4 +1,4 @@
-"""Drawn patients, beside the distributions that they are drawn from."""
+"""Drawn patients, compared with the distributions that they are drawn from."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def test_diagnoses_have_the_shares_of_training(missing):
     drawn = [patient["diag_1"] for patient in draw(schema(**shares), 5_000, seed=1)]
     assert all(code == "?" or re.fullmatch(PATTERN, code) for code in drawn)
     counts = Counter(code if code == "?" else CODES.get(code.partition(".")[0], "other") for code in drawn)
-    # The population stability index as the API measures it: what is rarer than 0.0001 counts as that.
+    # The population stability index as the API measures it: rarer groups count as 0.0001.
     pairs = [(max(counts[group] / 5_000, 1e-4), max(shares.get(group, 0), 1e-4)) for group in counts | shares]
     assert sum((now - then) * math.log(now / then) for now, then in pairs) < 0.01
 

@@ -1,4 +1,4 @@
-"""The search for the highest load, on servers that are a formula."""
+"""The search for the highest load, on simulated servers that follow a formula."""
 
 from collections import Counter
 

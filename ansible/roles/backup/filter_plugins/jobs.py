@@ -1,4 +1,4 @@
-"""Changes to a Kubernetes Job before it is made."""
+"""Changes to a Kubernetes Job before it is created."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def job_with_environment(job: dict[str, Any], environment: Sequence[str]) -> dict[str, Any]:
-    """Give `job` with the environment of its first container changed by `environment` (NAME=value)."""
+    """Return `job` with `environment` (NAME=value) merged into the environment of its first container."""
     changed = copy.deepcopy(job)
     if environment:
         container = changed["spec"]["template"]["spec"]["containers"][0]
@@ -17,8 +17,8 @@ def job_with_environment(job: dict[str, Any], environment: Sequence[str]) -> dic
 
 
 class FilterModule:
-    """What Ansible asks a filter plugin for."""
+    """The filters of this file, as Ansible expects them."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
-        """Give the filters by name."""
+        """Return the filters by name."""
         return {"job_with_environment": job_with_environment}

@@ -1,4 +1,4 @@
-"""What kubectl's error output says, without the objects that it quotes."""
+"""The sentences of kubectl's error output, without the objects that it quotes."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Refusal(TypedDict):
 
 
 def kubectl_refusals(errors: str) -> list[Refusal]:
-    """Return what kubectl's error output refuses, without the patches and differences that it quotes."""
+    """Return the refusals in kubectl's error output, without the patches and diffs that it quotes."""
     found: list[Refusal] = []
     for line in errors.splitlines():
         if line.startswith("* ") and found:
@@ -46,7 +46,7 @@ def claim_holders(workloads: dict[str, Any], claim: str) -> list[str]:
 
 
 class FilterModule:
-    """What Ansible asks a filter plugin for."""
+    """The filters of this file, as Ansible expects them."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
         """Return the filters by name."""

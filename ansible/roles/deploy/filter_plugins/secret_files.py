@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 def secret_file_contents(
     one_line: Mapping[str, Mapping[str, str]], files: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str]:
-    """Give the content of each file by its path.
+    """Return the content of each file by its path.
 
-    `one_line` and `files` hold the keys of each Secret. Those of `one_line` become one `secrets/SECRET.env`
-    of KEY=value lines, without the empty ones; those of `files` a file each, `secrets/SECRET/KEY`.
+    `one_line` and `files` contain the keys of each Secret. The keys in `one_line` become one
+    `secrets/SECRET.env` of KEY=value lines, without empty values; each key in `files` becomes a file
+    `secrets/SECRET/KEY`.
     """
     contents = {
         f"secrets/{secret}.env": "".join(f"{key}={value}\n" for key, value in keys.items() if value)
@@ -21,8 +22,8 @@ def secret_file_contents(
 
 
 class FilterModule:
-    """What Ansible asks a filter plugin for."""
+    """The filters of this file, as Ansible expects them."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
-        """Give the filters by name."""
+        """Return the filters by name."""
         return {"secret_file_contents": secret_file_contents}

@@ -1,4 +1,4 @@
-"""Writes the files of a folder in one go, readable by root alone, and removes all others from it."""
+"""Write the files of a folder at once, readable only by root, and remove all other files from it."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ DOCUMENTATION = r"""
 module: site_files
 short_description: Makes a folder hold exactly these files
 description:
-  - Files have mode 0600, folders 0700. A file is replaced in one step. Strangers are removed.
+  - Files have mode 0600, folders 0700. Files are replaced atomically. All other files are removed.
 options:
   path: {description: The folder, type: path, required: true}
   contents: {description: Content of each file by its path below the folder, type: dict, required: true}
@@ -32,7 +32,7 @@ files: {description: Paths that were written or removed, type: list, returned: a
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, for root alone; nobody sees half of it."""
+    """Write `content` to `path` atomically, readable only by root."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
@@ -40,12 +40,12 @@ def write(path: Path, content: bytes) -> None:
 
 
 def as_asked(path: Path, content: bytes) -> bool:
-    """Tell whether the file is there with this content, for its owner alone."""
+    """Return whether the file exists with this content and only its owner can read it."""
     return path.is_file() and path.stat().st_mode & 0o777 == FILE_MODE and path.read_bytes() == content
 
 
 def main() -> None:
-    """Compare, write, remove."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},

@@ -1,4 +1,4 @@
-"""Removes tags of an image registry that nobody needs. What they held goes at its next collection."""
+"""Remove unused tags of an image registry. Its next garbage collection frees the space."""
 
 import json
 import urllib.error
@@ -11,13 +11,13 @@ from ansible.module_utils.urls import open_url
 
 DOCUMENTATION = r"""
 module: registry_prune
-short_description: Removes all tags of an image registry's repositories but some
+short_description: Removes all tags of an image registry except some
 description:
-  - A tag whose content a kept tag shares stays. The registry has to allow deletion.
+  - A tag with the same content as a kept tag stays. The registry must allow deletion.
 options:
   registry: {description: Address of the registry, type: str, required: true}
-  prefix: {description: Only repositories whose names begin so, type: str, required: true}
-  keep: {description: Tags that stay, type: list, elements: str, required: true}
+  prefix: {description: Prefix of the repositories to prune, type: str, required: true}
+  keep: {description: Tags to keep, type: list, elements: str, required: true}
 author: [The readmission platform's authors]
 """
 EXAMPLES = r"""
@@ -37,7 +37,7 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json"
 )
 TIMEOUT_SECONDS = 30
-# The registry refuses to list more at once.
+# The registry's maximum per request.
 PAGE = 1000
 
 
@@ -52,7 +52,7 @@ class Registry:
         return self._json(f"_catalog?n={PAGE}")["repositories"] or []
 
     def tags(self, repository: str) -> list[str]:
-        """Return the tags of a repository; none where all were removed."""
+        """Return the tags of a repository, or an empty list if all were removed."""
         try:
             return self._json(f"{repository}/tags/list")["tags"] or []
         except urllib.error.HTTPError as error:
@@ -61,13 +61,13 @@ class Registry:
             raise
 
     def digest(self, repository: str, tag: str) -> str:
-        """Return the digest of what a tag points at."""
+        """Return the digest that a tag points to."""
         path = f"{repository}/manifests/{urllib.parse.quote(tag)}"
         with self._open("HEAD", path, {"Accept": MANIFESTS}) as answer:
             return answer.headers["Docker-Content-Digest"]
 
     def delete(self, repository: str, digest: str) -> None:
-        """Remove a manifest with all tags that point at it."""
+        """Remove a manifest and all tags that point to it."""
         self._open("DELETE", f"{repository}/manifests/{digest}", {}).close()
 
     def _json(self, path: str) -> Any:  # noqa: ANN401 - JSON
@@ -79,9 +79,9 @@ class Registry:
 
 
 def prune(registry: Registry, prefix: str, keep: set[str], *, dry: bool) -> list[str]:
-    """Remove what is tagged with none of `keep` from the repositories that begin with `prefix`.
+    """Remove every image without a tag in `keep` from the repositories whose names begin with `prefix`.
 
-    Return the images that go, sorted. With `dry` nothing is removed.
+    Return the removed images (name:tag), sorted. With `dry`, remove nothing.
     """
     removed = []
     for repository in registry.repositories():
@@ -98,7 +98,7 @@ def prune(registry: Registry, prefix: str, keep: set[str], *, dry: bool) -> list
 
 
 def main() -> None:
-    """Read the arguments, and prune."""
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "registry": {"type": "str", "required": True},
@@ -113,7 +113,7 @@ def main() -> None:
             Registry(values["registry"]), values["prefix"], set(values["keep"]), dry=module.check_mode
         )
     except OSError as error:
-        module.fail_json(msg=f"the registry at {values['registry']} does not do its part: {error}")
+        module.fail_json(msg=f"unexpected response from the registry at {values['registry']}: {error}")
     module.exit_json(changed=bool(removed), removed=removed)
 
 

@@ -1,8 +1,9 @@
-"""The highest load that the API holds: `locust -f locustfile.py,capacity.py --headless --host ADDRESS`.
+"""The highest load that the API sustains: `locust -f locustfile.py,capacity.py --headless --host ADDRESS`.
 
-Users come in steps until /predict's 95th percentile passes its limit or requests fail; then the search goes
-between the last load held and the first one that was not. At the end stands a report: JSON, a table in
-Markdown, and a plot. Exits with 1 where less than READMISSION_LOADTEST_REQUIRED_RATE was held.
+Users are added in steps until /predict's 95th percentile exceeds its limit or requests fail. Then the search
+continues between the last load that was sustained and the first that was not. The report has three files:
+JSON, a table in Markdown, and a plot. Locust exits with 1 if less than READMISSION_LOADTEST_REQUIRED_RATE was
+sustained.
 """
 
 import logging
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Capacity(LoadTestShape):
-    """Steps of users, as the search asks for them."""
+    """The steps of users that the search asks for."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -38,7 +39,7 @@ class Capacity(LoadTestShape):
         self._first: Totals | None = None
 
     def tick(self) -> tuple[int, float] | None:
-        """Tell Locust, once a second, how many users there should be; None ends the test."""
+        """Return how many users Locust should run now, or None to end the test; called once per second."""
         users = self.search.users
         if users is None or self.runner is None:
             return None
@@ -64,28 +65,30 @@ class Capacity(LoadTestShape):
             found.rate,
             found.p95_ms,
             found.failed,
-            "held" if found.holds(self.search.limits) else "not held",
+            "sustained" if found.holds(self.search.limits) else "not sustained",
         )
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def _report(environment: Environment, **_: object) -> None:
     shape = environment.shape_class
-    # A worker has no search of its own, and a load test that did not begin has said why.
+    # A worker has no search, and a load test that could not start has already logged the reason.
     if not isinstance(shape, Capacity) or not shape.search.steps:
         return
     best = shape.search.best
     for path in capacity_report.write(shape.search, _SETTINGS.report):
         log.info("written: %s", path)
     if shape.search.users is not None:
-        log.warning("the search was ended before its last step")
+        log.warning("the search was stopped before its last step")
     rate = best.rate if best else 0.0
     if best is None:
-        log.error("no load was held: %d users were too many already", _SETTINGS.first_users)
+        log.error("no load was sustained: even %d users were too many", _SETTINGS.first_users)
     else:
-        log.info("highest load held: %d users, %.0f requests/s, p95 %.0f ms", best.users, rate, best.p95_ms)
+        log.info(
+            "highest load sustained: %d users, %.0f requests/s, p95 %.0f ms", best.users, rate, best.p95_ms
+        )
     enough = best is not None and rate >= _SETTINGS.required_rate
     if best is not None and not enough:
-        log.error("%.0f requests/s had to be held", _SETTINGS.required_rate)
-    # Failures past the limit are what a search looks for: they do not make it fail.
+        log.error("the required rate is %.0f requests/s", _SETTINGS.required_rate)
+    # The search provokes failures above the limit on purpose, so they do not fail the test.
     environment.process_exit_code = 0 if enough else 1

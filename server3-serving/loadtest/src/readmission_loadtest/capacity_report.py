@@ -1,4 +1,4 @@
-"""What a capacity search found, for programs, for readers and as a picture."""
+"""The result of a capacity search, as JSON, as Markdown and as a plot."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from readmission_loadtest.search import Search
 
 
 def write(search: Search, stem: Path) -> list[Path]:
-    """Write `stem` with the endings .json, .md and .png; return the three paths."""
+    """Write `stem` with the suffixes .json, .md and .png; return the three paths."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_suffix(ending) for ending in (".json", ".md", ".png")]
     best = search.best
@@ -35,9 +35,9 @@ def table(search: Search) -> str:
         "|---:|---:|---:|---:|---:|---:|---|",
     ]
     for step in sorted(search.steps, key=lambda step: step.users):
-        word = (
-            "**highest held**" if step is search.best else "held" if step.holds(search.limits) else "not held"
-        )
+        word = "sustained" if step.holds(search.limits) else "not sustained"
+        if step is search.best:
+            word = "**highest sustained**"
         lines.append(
             f"| {step.users:,} | {step.rate:,.0f} | {step.p50_ms:.0f} ms | {step.p95_ms:.0f} ms "
             f"| {step.p99_ms:.0f} ms | {step.failed:,} | {word} |"
@@ -46,7 +46,7 @@ def table(search: Search) -> str:
 
 
 def plot(search: Search) -> Figure:
-    """Draw requests a second and percentiles by users; what was not held is hollow."""
+    """Return a figure of requests per second and percentiles by users; loads not sustained are hollow."""
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     steps = sorted(search.steps, key=lambda step: step.users)
@@ -67,7 +67,8 @@ def plot(search: Search) -> Figure:
         for axes in (above, below):
             axes.axvline(search.best.users, color="grey", linewidth=0.8)
         above.set_title(
-            f"Highest load held: {search.best.users:,} users, {search.best.rate:,.0f} requests/s", loc="left"
+            f"Highest load sustained: {search.best.users:,} users, {search.best.rate:,.0f} requests/s",
+            loc="left",
         )
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

@@ -2,4 +2,4 @@
 
 
 class LoadTestError(Exception):
-    """The load test cannot begin, or found nothing to report."""
+    """The load test cannot start."""

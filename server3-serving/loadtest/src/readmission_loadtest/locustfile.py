@@ -1,7 +1,7 @@
-"""The people and systems of a hospital, as Locust runs them: `locust -f locustfile.py --host ADDRESS`.
+"""The users and systems of a hospital, simulated by Locust: `locust -f locustfile.py --host ADDRESS`.
 
-With the web pages or `--headless`, in one process or as `--master` and `--worker`. With `--web-login` the
-pages ask for READMISSION_LOADTEST_WEB_USER and READMISSION_LOADTEST_WEB_PASSWORD.
+It runs with the web pages or `--headless`, in one process or as `--master` and `--worker`. With `--web-login`
+the pages ask for READMISSION_LOADTEST_WEB_USER and READMISSION_LOADTEST_WEB_PASSWORD.
 """
 
 import itertools
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Ward(FastHttpUser):
-    """A hospital's system: mostly one patient a request, now and then a ward's list or an explanation."""
+    """A hospital's system: mostly one patient per request, sometimes a ward's list or an explanation."""
 
     wait_time = constant_throughput(_SETTINGS.user_rate)
     connection_timeout = 10.0
@@ -41,14 +41,14 @@ class Ward(FastHttpUser):
     _begins: ClassVar[Iterator[int]] = itertools.count()
 
     def on_start(self) -> None:
-        """Begin at another patient than the others do."""
+        """Start with a different patient than other users."""
         rng = random.Random(_SETTINGS.seed + next(self._begins))  # noqa: S311 - the same order each time
         self._rng = rng
         self._next = itertools.cycle(rng.sample(self.bodies, len(self.bodies)))
 
     @task
     def ask(self) -> None:
-        """Send the next request, of a kind that is drawn by the shares in the settings."""
+        """Send the next request; the settings' shares decide of which kind."""
         drawn = self._rng.random()
         if drawn < _SETTINGS.batch_share:
             self._send("/predict_batch", self._rng.choice(self.lists), "predictions")
@@ -62,7 +62,7 @@ class Ward(FastHttpUser):
             if answer.status_code != HTTPStatus.OK:
                 answer.failure(f"status {answer.status_code}")
             elif not _answers(answer.text, wanted):
-                answer.failure(f"an answer without {wanted}")
+                answer.failure(f"no {wanted} in the response")
 
 
 def _answers(body: str | None, wanted: str) -> bool:
@@ -75,7 +75,7 @@ def _answers(body: str | None, wanted: str) -> bool:
 def prepare(address: str) -> None:
     """Draw the patients from the schema of the model that serves at `address`.
 
-    Raises `LoadTestError` where nothing serves there.
+    Raise `LoadTestError` if no model serves there.
     """
     try:
         answer = requests.get(f"{address}/model/schema", timeout=10)
@@ -84,7 +84,7 @@ def prepare(address: str) -> None:
     except requests.RequestException as error:
         raise LoadTestError(
             f"no model serves at {address} ({type(error).__name__}): start it with `make demo`, "
-            "or give another address with --host"
+            "or set another address with --host"
         ) from error
     patients = draw(schema, _SETTINGS.patients, _SETTINGS.seed)
     rows = _SETTINGS.batch_rows
@@ -92,13 +92,13 @@ def prepare(address: str) -> None:
     Ward.lists = [json.dumps(patients[first : first + rows]) for first in range(0, len(patients), rows)]
 
 
-# Locust logs what its listeners raise, and goes on: here it must not.
+# Locust logs exceptions of its listeners and continues; here it must stop.
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _prepare(environment: Environment, **_: object) -> None:
     try:
         prepare(str(environment.host or "").rstrip("/"))
     except LoadTestError as error:
-        log.error("%s", error)  # noqa: TRY400 - the line says all, a traceback would hide it
+        log.error("%s", error)  # noqa: TRY400 - the message is complete, a traceback would hide it
         environment.process_exit_code = 2
         if environment.runner:
             environment.runner.quit()

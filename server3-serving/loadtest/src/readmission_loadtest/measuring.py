@@ -1,4 +1,4 @@
-"""What happened between two moments of Locust's running totals."""
+"""The difference between two readings of Locust's running totals."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from readmission_loadtest.search import Step
 
 if TYPE_CHECKING:
-    # Locust patches the whole process when it is imported.
+    # Importing Locust patches the whole process.
     from locust.stats import RequestStats
 
 PREDICT = ("/predict", "POST")
@@ -15,7 +15,7 @@ PREDICT = ("/predict", "POST")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Locust's counts at one moment, `at` in seconds; `times` counts /predict by milliseconds."""
+    """Locust's counts at one moment, `at` in seconds; `times` counts requests to /predict by milliseconds."""
 
     at: float
     requests: int
@@ -24,13 +24,13 @@ class Totals:
 
 
 def totals(stats: "RequestStats", at: float) -> Totals:
-    """Copy the counts, which go on growing."""
+    """Return a copy of the counts, which keep growing."""
     entry = stats.get(*PREDICT)
     return Totals(at, stats.total.num_requests, stats.total.num_failures, Counter(entry.response_times))
 
 
 def step(users: int, first: Totals, last: Totals) -> Step:
-    """Return what `users` did between two moments."""
+    """Return the step of `users` users between two readings."""
     times = last.times - first.times
     return Step(
         users=users,
@@ -44,7 +44,7 @@ def step(users: int, first: Totals, last: Totals) -> Step:
 
 
 def percentile(times: Counter[float], share: float) -> float:
-    """Return the time that at least `share` of the requests did not exceed; 0 where there are none."""
+    """Return the time that at least `share` of the requests did not exceed; 0 without requests."""
     needed, seen = share * times.total(), 0
     for milliseconds in sorted(times):
         seen += times[milliseconds]

@@ -1,4 +1,4 @@
-"""Patients drawn field by field from the distributions in a model's schema: none of them is a real one."""
+"""Patients drawn field by field from the distributions in a model's schema; none of them is real."""
 
 import random
 import re
@@ -11,13 +11,13 @@ _ICD9_KEYS: Final = (
     *(str(number) for number in range(1, 1000)),
     *(f"V{number:02}" for number in range(1, 90)),
 )
-"""What can stand before the dot of a diagnosis: diseases and injuries, and other reasons for a stay."""
+"""The categories of diagnoses, before the dot: diseases and injuries, and other reasons for a stay."""
 
 
 def draw(schema: Mapping[str, Any], count: int, seed: int) -> list[dict[str, Any]]:
-    """Draw `count` patients as `POST /predict` takes them; the same seed gives the same ones.
+    """Return `count` patients as `POST /predict` takes them; the same seed returns the same patients.
 
-    `schema` is what `GET /model/schema` answers.
+    `schema` is the response of `GET /model/schema`.
     """
     rng = random.Random(seed)  # noqa: S311 - the same patients each time
     codes: dict[str, list[str]] = {}
@@ -58,6 +58,6 @@ def _column(
 
 
 def _unlisted(pattern: str, codes: Mapping[str, list[str]]) -> list[str]:
-    """Return diagnoses that a field takes and that no group lists: the contract calls these `other`."""
+    """Return diagnoses that the field accepts but no group lists: the contract calls these `other`."""
     listed = {code for group in codes.values() for code in group}
     return [key for key in _ICD9_KEYS if key not in listed and re.fullmatch(pattern, key, re.ASCII)]

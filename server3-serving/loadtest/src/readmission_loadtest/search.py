@@ -1,4 +1,4 @@
-"""The search for the highest load that holds: upwards by a factor, then between the last two answers."""
+"""The search for the highest sustained load: increase by a factor, then bisect."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -6,7 +6,7 @@ from math import ceil
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Up to where a load holds: milliseconds of /predict's 95th percentile, and the share of failures."""
+    """The limits of a sustained load: /predict's 95th percentile in milliseconds and the failure share."""
 
     p95_ms: float
     failures: float
@@ -14,7 +14,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was measured while `users` were there; times in milliseconds, of /predict alone."""
+    """The measurements of one step with `users` users; times in milliseconds, of /predict only."""
 
     users: int
     seconds: float
@@ -26,11 +26,11 @@ class Step:
 
     @property
     def rate(self) -> float:
-        """Requests a second, of every kind."""
+        """Requests per second, of every kind."""
         return self.requests / self.seconds
 
     def holds(self, limits: Limits) -> bool:
-        """Tell whether the load was held; a step without requests was not."""
+        """Return whether the load was sustained; a step without requests was not."""
         return (
             self.requests > 0
             and self.failed <= limits.failures * self.requests
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass
 class Search:
-    """Which load comes next. `users` is None when the search has ended."""
+    """The choice of the next load. `users` is None when the search has ended."""
 
     limits: Limits
     users: int | None
@@ -51,7 +51,7 @@ class Search:
     _refused: int | None = None
 
     def record(self, step: Step) -> None:
-        """Take a step's figures, and set `users` for the next one."""
+        """Record the figures of a step, and set `users` for the next one."""
         self.steps.append(step)
         if not step.holds(self.limits):
             self._refused = step.users
@@ -72,6 +72,6 @@ class Search:
 
     @property
     def best(self) -> Step | None:
-        """The step with the most users that held."""
+        """The sustained step with the most users."""
         held = [step for step in self.steps if step.holds(self.limits)]
         return max(held, key=lambda step: step.users, default=None)

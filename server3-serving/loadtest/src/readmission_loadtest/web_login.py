@@ -1,4 +1,4 @@
-"""One login for Locust's web pages, whoever can reach them: what starts load must not be open to all."""
+"""A login for Locust's web pages, because not everyone who can reach them may start a load test."""
 
 import secrets
 
@@ -17,7 +17,7 @@ class _User(UserMixin):  # type: ignore[misc]
 
 
 def guard(pages: WebUI, app: Flask, settings: LoadTestSettings) -> None:
-    """Let in only the user of the settings; raise `LoadTestError` if they name none."""
+    """Admit only the user from the settings; raise `LoadTestError` if the settings name none."""
     if settings.web_user is None or settings.web_password is None:
         raise LoadTestError(
             "--web-login needs READMISSION_LOADTEST_WEB_USER and READMISSION_LOADTEST_WEB_PASSWORD"
@@ -35,7 +35,7 @@ def guard(pages: WebUI, app: Flask, settings: LoadTestSettings) -> None:
         if all(right):
             login_user(_User(user))
             return redirect(url_for("locust.index"))
-        session["auth_error"] = "This user or this password is wrong"
+        session["auth_error"] = "Wrong user or password"
         return redirect(url_for("locust.login"))
 
     # A restart ends the sessions.
