@@ -28,7 +28,13 @@ TOKENS = {
 CHEAP_PROGRAMS = {"mysqladmin", "test"}
 
 # The kinds of the resources that Roles name.
-RESOURCES = {"cronjobs": "CronJob", "deployments": "Deployment", "jobs": "Job", "pods": "Pod"}
+RESOURCES = {
+    "cronjobs": "CronJob",
+    "deployments": "Deployment",
+    "jobs": "Job",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "pods": "Pod",
+}
 
 # Kubernetes: Pod Security Standards, profile "restricted".
 RESTRICTED_VOLUMES = {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from server3.api.conftest import Versions
 from server3.api.support.service import Service
@@ -33,6 +34,7 @@ AIRFLOW_HEALTH = Path(__file__).parent / "support" / "airflow_health.json"
 KUBERNETES_METRICS = Path(__file__).parent / "support" / "kubernetes_metrics.txt"
 """The metrics that alerts and dashboards use, in the words of kube-state-metrics 2.15."""
 CERTIFICATE_METRICS = CHECKOUT / "ansible" / "roles" / "base" / "files" / "certificate-metrics"
+VOLUME_METRICS = CERTIFICATE_METRICS.with_name("volume-metrics")
 AIRFLOW_LINES = Path(__file__).parent / "support" / "airflow_lines.txt"
 """What a real Airflow 3.3.2 sent while it ran `load_raw_data` and `preprocess_incremental` on the sample:
 scheduler, DAG processor and tasks, each series at most twice."""
@@ -91,6 +93,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, mysql_server: mysql.Server
         )
         served = certificate(folder / "edge", days=90)
         subprocess.run([CERTIFICATE_METRICS, folder / "certificates.prom", served], check=True)
+        (folder / "volumes" / "readmission-data-airflow-logs-pvc-1f7a").mkdir(parents=True)
+        subprocess.run([VOLUME_METRICS, folder / "volumes.prom", folder / "volumes"], check=True)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(served)
         prober = stack.enter_context(
@@ -156,7 +160,15 @@ def mysql_login(folder: Path, server: mysql.Server) -> list[str]:
     login.write_text(
         f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\npassword={url.password}\n"
     )
-    return [f"--config.my-cnf={login}", "--no-collect.slave_status"]
+    return [f"--config.my-cnf={login}", "--no-collect.slave_status", *deployed_collectors()]
+
+
+def deployed_collectors() -> list[str]:
+    """Return what the deployed exporter collects besides its defaults."""
+    manifest = CHECKOUT / "ansible" / "manifests" / "mysql" / "exporter.yaml"
+    deployment = next(one for one in yaml.safe_load_all(manifest.read_text()) if one["kind"] == "Deployment")
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    return [one for one in arguments if one.startswith("--collect.")]
 
 
 @contextmanager

@@ -184,7 +184,12 @@ BOARD: Final = Board(
         ),
         Row(
             "Process and prediction log",
-            ("PredictionLogDropping",),
+            (
+                "PredictionLogDropping",
+                "PredictionSpoolFilling",
+                "PredictionSpoolFailing",
+                "PredictionSpoolDamaged",
+            ),
             (
                 graph(
                     "Memory",
@@ -218,6 +223,28 @@ BOARD: Final = Board(
                     "short",
                     Query(f"sum(prediction_log_waiting{_API})", "waiting"),
                     width=6,
+                    height=7,
+                ),
+                graph(
+                    "Spool",
+                    "Size of the predictions that wait in the spool while the database is away, and the size "
+                    "that the spool may have. An alert fires at half of it.",
+                    "bytes",
+                    Query(f"max(prediction_log_spool_bytes{_API})", "used"),
+                    Query(f"max(prediction_log_spool_limit_bytes{_API})", "limit"),
+                    width=12,
+                    height=7,
+                ),
+                graph(
+                    "Predictions through the spool",
+                    "Predictions put into the spool and loaded from it, failures of the spool, and damaged "
+                    "slices, per second.",
+                    "ops",
+                    Query(f"sum(rate(prediction_log_spooled_total{_RATE}))", "put in"),
+                    Query(f"sum(rate(prediction_log_spool_loaded_total{_RATE}))", "loaded"),
+                    Query(f"sum(rate(prediction_log_spool_failures_total{_RATE}))", "failures"),
+                    Query(f"sum(rate(prediction_log_spool_refused_total{_RATE}))", "damaged slices"),
+                    width=12,
                     height=7,
                 ),
             ),

@@ -1,8 +1,9 @@
-"""Backups, certificates, pods and the alerting itself."""
+"""Backups, certificates, pods, growth and the alerting itself."""
 
 from typing import Final
 
 from readmission_dashboards.board import Board, Row
+from readmission_dashboards.growth import GROWTH
 from readmission_dashboards.panels import (
     GOOD_IF_ONE,
     YES_NO,
@@ -25,7 +26,7 @@ _THREE_WEEKS: Final[Steps] = ((None, "red"), (21 * 86400, "green"))
 BOARD: Final = Board(
     name="operations",
     title="operations",
-    description="Backups, certificates, pods and the alerting itself.",
+    description="Backups, certificates, pods, growth and the alerting itself.",
     since="7d",
     stats=(
         stat_panel(
@@ -83,7 +84,7 @@ BOARD: Final = Board(
         ),
         Row(
             "Certificates",
-            ("CertificateExpiresSoon",),
+            ("CertificateExpiresSoon", "HostMetricsStale"),
             (
                 graph(
                     "Edges and their authority",
@@ -143,6 +144,7 @@ BOARD: Final = Board(
                 ),
             ),
         ),
+        GROWTH,
         Row(
             "Alerting",
             ("Watchdog", "MailNotSent"),
