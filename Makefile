@@ -47,7 +47,7 @@ DIFFERENCE := awk 'FNR == NR { if (/^[a-z0-9]/) known[$$0]; next } \
 DEMO := $(foreach env,demo data tracking api ui retrain,.venvs/$(env).runtime)
 DEV := $(ENVS:%=.venvs/%.dev)
 
-.PHONY: help demo notebooks dashboards load fix check unit test test-cluster drill bench hooks lock clean
+.PHONY: help demo notebooks dashboards flows load fix check unit test test-cluster drill bench hooks lock clean
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "check-PART  Check one part and set up its environment only; PART: $(CHECKS:check-%=%)"
@@ -63,6 +63,9 @@ notebooks: .venvs/notebooks.runtime .venvs/tracking.runtime ## Open JupyterLab w
 DASHBOARDS := server3-serving/observability/grafana
 dashboards: .venvs/api.dev ## Write the JSON of the Grafana dashboards from their program
 	@PYTHONPATH=$(DASHBOARDS) .venvs/api/bin/python -m readmission_dashboards $(DASHBOARDS)/dashboards
+
+flows: .venvs/control.dev ## Write the tables of network flows in docs/architecture.md from the policies
+	@PYTHONPATH=tests .venvs/control/bin/python -m manifests.support.flow_table
 
 # Locust's own options go into LOCUST, as in `make load LOCUST="--processes 2"`.
 API ?= http://127.0.0.1:8000

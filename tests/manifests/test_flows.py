@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from manifests.conftest import ADDRESSES, NODES
+from manifests.support import flow_table
 from manifests.support.kustomize import SERVERS
 from manifests.support.network import Network
 from manifests.support.objects import named, of_kind, plain, selects, workloads
@@ -22,6 +23,7 @@ FLOWS = {
         "airflow-scheduler": {MYSQL, API, "statsd:8125", "feed:8300"},
         "airflow-triggerer": {MYSQL, API, "statsd:8125"},
         "backup-mysql": {MYSQL},
+        "cleanup-airflow": {MYSQL},
         "edge": {API, "jupyter:8888"},
         "jupyter": {MYSQL},
         "mysql-users": {MYSQL},
@@ -31,6 +33,7 @@ FLOWS = {
     "server2-tracking": {
         "backup-artifacts": {"minio:9000"},
         "backup-mysql": {MYSQL, "minio:9000"},
+        "cleanup-mlflow": {MYSQL, "mlflow:5000"},
         "edge": {"mlflow:5000", "minio:9000", "minio:9001"},
         "minio-accounts": {"minio:9000"},
         "mlflow": {MYSQL, "minio:9000"},
@@ -141,6 +144,11 @@ def test_node_ports_are_those_of_the_list(server, deployed):
         if service["spec"].get("type") == "NodePort"
     }
     assert ports == NODE_PORTS[server]
+
+
+def test_the_tables_of_the_architecture_are_those_of_the_policies():
+    [written] = flow_table.SECTION.findall(flow_table.DOCUMENT.read_text())
+    assert written == flow_table.tables(), "run `make flows`"
 
 
 def test_only_the_edge_is_open_to_every_address(server, deployed):
