@@ -1,6 +1,8 @@
 """The Vagrantfile, read by Vagrant itself for both providers. No machine boots."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -95,3 +97,22 @@ puts "parallel: #{ENV.key?('VAGRANT_NO_PARALLEL') ? 'no' : 'yes'}"
     done = validate(project, "libvirt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "parallel: no" in done.stdout
+
+
+def test_a_later_run_has_the_options_of_the_first(project):
+    """Vagrant writes these variables into the inventory that the guide names for later runs."""
+    text = (project / "Vagrantfile").read_text()
+    place = "        ansible.host_vars ="
+    assert place in text
+    shown = '        puts "inventory: #{JSON.generate(ansible.groups)}"\n'
+    (project / "Vagrantfile").write_text(text.replace(place, shown + place))
+    done = validate(project, "libvirt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    groups = json.loads(re.search(r"^inventory: (.+)$", done.stdout, re.MULTILINE)[1])
+    options = groups["all:vars"]["ansible_ssh_common_args"]
+    assert {"StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"} <= set(options.split())
+    # The networks that Vagrant itself logs in from.
+    assert {"10.0.2.0/24", "192.168.121.0/24"} <= set(
+        json.loads(groups["all:vars"]["firewall_admin_networks"])
+    )
+    assert groups["data"] == ["server1-data"]

@@ -70,3 +70,22 @@ def test_a_release_of_everything_fits_on_the_machine(node, deployed):
     server = next(one for one, name in SERVERS.items() if name == f"readmission-{node['role']}")
     assert total(deployed(server), "cpu") <= node["cpus"]
     assert total(deployed(server), "memory") <= node["memory"] / 1024 - RESERVED_MEMORY
+
+
+# What a laptop of 16 GB keeps for itself.
+LAPTOP_GIB, OWN_GIB = 16, 2
+
+
+def test_the_guide_states_what_the_machines_take():
+    def totals(name):
+        nodes = yaml.safe_load((CHECKOUT / "vagrant" / name).read_text())["nodes"]
+        return [sum(node[key] for node in nodes) for key in ("cpus", "memory", "disk")]
+
+    cpus_taken, memory, disk = totals("nodes.yml")
+    guide = (CHECKOUT / "docs" / "deploy.md").read_text()
+    assert f"{cpus_taken} CPUs" in guide
+    assert f"the machines take {memory // 1024} GB" in guide
+    assert f"{disk} GB of free disk" in guide
+    _, memory, small_disk = totals("nodes-small.yml")
+    assert memory / 1024 <= LAPTOP_GIB - OWN_GIB
+    assert small_disk <= disk
