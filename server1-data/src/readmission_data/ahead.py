@@ -1,4 +1,4 @@
-"""Work that goes on while its earlier results are used."""
+"""Work that continues while its earlier results are used."""
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +8,12 @@ Item = TypeVar("Item")
 
 
 def one_ahead(items: Iterator[Item]) -> Generator[Item]:
-    """Give what an iterator gives, and let a thread make the next item while one is used.
+    """Yield the items of an iterator; a thread makes the next item while the caller uses the current one.
 
-    An error of the iterator comes where its item would. Whoever stops early waits for the item under way.
+    An error of the iterator is raised in place of its item. A caller that stops early waits for the next
+    item.
     """
-    # In a tuple, so that any item can be told from the end.
+    # In a tuple, so that no item can be confused with the end.
     marked = ((item,) for item in items)
     with ThreadPoolExecutor(max_workers=1) as worker:
         coming = worker.submit(next, marked, None)

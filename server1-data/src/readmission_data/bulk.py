@@ -1,4 +1,4 @@
-"""Bulk writes and reads of whole tables, by the fastest way of each database."""
+"""Bulk writes and reads of whole tables, in the fastest way for each database."""
 
 import re
 import tempfile
@@ -14,9 +14,9 @@ from readmission_data.ahead import one_ahead
 from readmission_data.errors import BulkError
 
 ROWS_AT_ONCE: Final = 20_000
-"""Rows that are held as text at a time."""
+"""Number of rows kept as text at a time."""
 
-# How LOAD DATA escapes what would end a field or a line. The backslash comes first.
+# LOAD DATA's escapes of characters that would end a field or a line. The backslash comes first.
 _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
 _NEEDS_ESCAPE: Final = r"[\\\t\n\r\x00]"
 _NULL: Final = "\\N"
@@ -27,7 +27,7 @@ def insert(connection: sa.Connection, table: sa.Table, columns: pa.Table) -> Non
 
     `columns` are columns of the table by name; the table's other columns get their defaults. On MySQL rows
     are written by LOAD DATA LOCAL, which only warns about a value that does not fit or a duplicate key. Here
-    both raise `BulkError`, and the caller has to roll back.
+    both raise `BulkError`, and the caller must roll back.
     """
     unknown = set(columns.column_names) - set(table.columns.keys())
     if unknown:

@@ -1,4 +1,4 @@
-"""The commands of server 1: what the DAGs do, by hand, and the way back from a model."""
+"""The commands of server 1: the work of the DAGs by hand, and the rollback of a model."""
 
 import argparse
 import dataclasses
@@ -14,11 +14,11 @@ from readmission_data.errors import ReadmissionDataError
 from readmission_data.replay import options as replay_options
 from readmission_data.settings import DataSettings
 
-# A command's logic is imported when it runs, so that `--help` and a wrong word answer at once.
+# A command's logic is imported when it runs, so that `--help` and usage errors answer immediately.
 
 
 def dataset(settings: DataSettings) -> dict[str, Any]:
-    """Find the data set and say which one it is."""
+    """Find the data set and print which one it is."""
     from readmission_data.dataset import find  # noqa: PLC0415
 
     found = find(settings)
@@ -47,7 +47,7 @@ def preprocess(settings: DataSettings) -> dict[str, Any]:
 
 
 def train(settings: DataSettings) -> dict[str, Any]:
-    """Train the candidates, register the best and settle the aliases."""
+    """Train the candidates, register the best one and move the aliases."""
     from readmission_data.registry.register import register  # noqa: PLC0415
     from readmission_data.training.run import train as train_candidates  # noqa: PLC0415
 
@@ -55,21 +55,21 @@ def train(settings: DataSettings) -> dict[str, Any]:
 
 
 def rollback(settings: DataSettings) -> dict[str, Any]:
-    """Give the alias `production` back to the version before."""
+    """Move the alias `production` back to the previous version."""
     from readmission_data.registry import aliases  # noqa: PLC0415
 
     return _plain(aliases.rollback(settings))
 
 
 def status(settings: DataSettings) -> dict[str, Any]:
-    """Say how far the data and the models are."""
+    """Print the state of the data and the models."""
     from readmission_data.status import status as current  # noqa: PLC0415
 
     return current(settings)
 
 
 def replay(settings: DataSettings, given: argparse.Namespace) -> int:
-    """Replay test patients as traffic of the inference API, with what became of them following."""
+    """Send test patients to the inference API as traffic, followed by their outcomes."""
     from readmission_data.replay import result  # noqa: PLC0415
     from readmission_data.replay.run import replay as run  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
-    """Run one command; returns 0, or 2 where something has to be mended first."""
+    """Run one command. Return 0, or 2 if the user must fix something first."""
     parser = argparse.ArgumentParser(prog="readmission_data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, function in COMMANDS.items():
@@ -109,7 +109,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
         sys.stderr.write(f"readmission_data: {error}\n")
         return 2
     except ValidationError as error:
-        # The values stay out: a database's URL holds its password.
+        # Without the values: a database URL contains its password.
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()
             sys.stderr.write(f"readmission_data: READMISSION_{name}: {problem['msg']}\n")

@@ -1,4 +1,4 @@
-"""What the frames between the tasks must look like."""
+"""The checks of the frames that tasks hand to each other."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, Final
@@ -17,7 +17,7 @@ _SMALLINT: Final = 2**15
 
 
 def _known(allowed: Sequence[str]) -> pa.Check:
-    """Return a check that looks at each distinct value once."""
+    """Return a check that examines each distinct value once."""
     levels = set(allowed)
     return pa.Check(lambda column: set(column.dropna().unique()) <= levels, name="known level")
 
@@ -44,7 +44,7 @@ ENCOUNTERS: Final = pa.DataFrameSchema(
     checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
     strict=True,
 )
-"""A split as RawData has it."""
+"""A split as stored in RawData."""
 
 _EXCLUDED: Final = {
     field: frozenset().union(*(rule.levels for rule in EXCLUSIONS if rule.field == field))
@@ -58,11 +58,11 @@ COHORT: Final = pa.DataFrameSchema(
     },
     checks=pa.Check(lambda frame: len(frame) > 0, name="at least one row"),
 )
-"""What is left of it: no level that an exclusion of the cohort names. The rest was checked before."""
+"""A split's cohort: no level that the cohort excludes. Everything else has been checked before."""
 
 
 def processed(features: Sequence[Feature]) -> pa.DataFrameSchema:
-    """Return what a processed split must be: ids, labels, and the features without a gap."""
+    """Return the schema of a processed split: ids, labels, and the features without missing values."""
     columns = {
         "encounter_id": pa.Column("int64", unique=True),
         LABEL: pa.Column("int8", pa.Check.isin((0, 1))),
@@ -74,7 +74,7 @@ def processed(features: Sequence[Feature]) -> pa.DataFrameSchema:
 
 
 def check(schema: pa.DataFrameSchema, frame: pd.DataFrame, what: str) -> None:
-    """Raise CheckError, naming the columns and what is wrong with them, never a value."""
+    """Raise `CheckError` with the columns and what is wrong with them, but never with a value."""
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
@@ -84,7 +84,7 @@ def check(schema: pa.DataFrameSchema, frame: pd.DataFrame, what: str) -> None:
 
 
 def _complaint(case: dict[Hashable, Any]) -> str:
-    # Where a column is missing or unknown, its name is all the case there is.
+    # For a missing or unknown column, the failure case is only its name.
     if case["check"] == "column_in_dataframe":
         return f"column {case['failure_case']} is missing"
     if case["check"] == "column_in_schema":
@@ -93,7 +93,7 @@ def _complaint(case: dict[Hashable, Any]) -> str:
 
 
 def check_patients_apart(splits: dict[str, pd.DataFrame]) -> None:
-    """Raise CheckError where a patient is in two splits."""
+    """Raise `CheckError` if a patient is in two splits."""
     patients = pd.concat([frame["patient_nbr"].drop_duplicates() for frame in splits.values()])
     twice = int(patients.duplicated().sum())
     if twice:
@@ -101,7 +101,7 @@ def check_patients_apart(splits: dict[str, pd.DataFrame]) -> None:
 
 
 def check_learnable(label: "pd.Series[int]", patients: "pd.Series[int]", folds: int) -> None:
-    """Raise CheckError where train has too few patients, or only one outcome, to fit anything."""
+    """Raise `CheckError` if train has too few patients, or only one outcome, to fit anything."""
     if patients.nunique() < folds:
         raise CheckError(f"train has {patients.nunique()} patients, fewer than the {folds} folds")
     if label.nunique() < 2:  # noqa: PLR2004 - readmitted and not

@@ -1,8 +1,8 @@
 """The fitted encoding: how raw patient fields become the features of a model.
 
-It is data, not code: each feature is a sum of weighted integer fields and of one contribution from each level
-table. So it can be kept in a table, read by people, and written into an ONNX graph that computes exactly the
-same numbers.
+It is data, not code: each feature is the sum of weighted integer fields and of one contribution from each
+level table. It can therefore be stored in a table, read by people, and written into an ONNX graph that
+computes exactly the same numbers.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ __all__ = ["STEP", "Encoding", "Feature", "FeatureKind", "Form", "Key", "Part"]
 Float32Array = npt.NDArray[np.float32]
 
 STEP: Final = 2.0**-20
-"""Every contribution is a multiple of it.
+"""Every contribution is a multiple of this step.
 
 Float32 holds 24 binary digits, so a sum of multiples of one step is exact, in any order, as long as it stays
-below 2**24 steps. Numpy here and the ONNX graph in serving therefore give the same bits, whichever way each
-of them adds up. Integer features are multiples of 1 and may reach 2**24; fitted rates are rounded to STEP
+below 2**24 steps. NumPy here and the ONNX graph in serving therefore produce the same bits, in whatever order
+they add. Integer features are multiples of 1 and may reach 2**24; fitted rates are rounded to STEP
 (1e-6, far below their standard error) and may reach 16.
 """
 
@@ -37,7 +37,7 @@ _COLUMN_ORDER: Final = {name: position for position, name in enumerate(BY_NAME)}
 
 
 class FeatureKind(StrEnum):
-    """What a feature tells about its source."""
+    """What a feature expresses about its source."""
 
     INTEGER = "integer"
     ORDINAL = "ordinal"
@@ -65,9 +65,9 @@ class Feature:
 class Encoding:
     """Level tables and weights that turn raw fields into features.
 
-    numeric: integer fields that are read; `weights` is float32 [numeric, features].
-    keys: what the level tables are looked up by. Each has in `levels` its known levels, sorted, and in
-    `tables` a float32 array [levels + 1, features]: a row for each level, and last the row for any other.
+    numeric: the integer fields; `weights` is float32 [numeric, features].
+    keys: the keys of the level tables. For each key, `levels` contains its known levels, sorted, and `tables`
+    a float32 array [levels + 1, features]: one row per level, and a last row for any other level.
     A feature's value is the sum over `numeric` of value * weight plus the sum over `keys` of the level's row.
     """
 
@@ -79,7 +79,7 @@ class Encoding:
     tables: tuple[Float32Array, ...]
 
     def __post_init__(self) -> None:
-        """Raise EncodingError where shapes disagree or a sum could be inexact."""
+        """Raise `EncodingError` if shapes disagree or a sum could be inexact."""
         width = len(self.features)
         if self.weights.shape != (len(self.numeric), width):
             raise EncodingError(f"weights have shape {self.weights.shape}, not {(len(self.numeric), width)}")
@@ -107,12 +107,12 @@ class Encoding:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The features' names, in order."""
+        """The names of the features, in order."""
         return tuple(feature.name for feature in self.features)
 
     @property
     def categorical(self) -> tuple[str, ...]:
-        """The string fields that are read, in the order of an encounter's columns."""
+        """The string fields that the keys use, in the order of an encounter's columns."""
         return tuple(
             sorted({name for key in self.keys for name in key.fields}, key=_COLUMN_ORDER.__getitem__)
         )
@@ -120,7 +120,7 @@ class Encoding:
     def transform(self, frame: pd.DataFrame) -> Float32Array:
         """Return the features [n, features] of an encounters frame, exact in float32.
 
-        Raises EncodingError where a field that the encoding reads is absent.
+        Raise `EncodingError` if the frame lacks a field that the encoding needs.
         """
         absent = [field for field in (*self.numeric, *self.categorical) if field not in frame]
         if absent:
@@ -128,7 +128,7 @@ class Encoding:
         lookups = [Lookup(key, levels) for key, levels in zip(self.keys, self.levels, strict=True)]
         touched = [np.flatnonzero(table.any(axis=0)) for table in self.tables]
         result = np.empty((len(frame), len(self.features)), dtype=np.float32)
-        # In chunks, so that what is added up stays in the processor's cache and memory stays flat.
+        # In chunks, so that the sums stay in the CPU cache and memory use stays flat.
         for start in range(0, len(frame), _CHUNK_ROWS):
             chunk = frame.iloc[start : start + _CHUNK_ROWS]
             columns = np.zeros((len(self.features), len(chunk)), dtype=np.float32)
@@ -145,7 +145,7 @@ class Encoding:
         return result
 
     def select(self, names: Sequence[str]) -> Self:
-        """Return the encoding of some features, in the order of `names`, reading only what they need."""
+        """Return the encoding of the features in `names`, in this order, with only the fields they need."""
         positions = {name: position for position, name in enumerate(self.names)}
         unknown = [name for name in names if name not in positions]
         if unknown:
@@ -167,11 +167,11 @@ class Encoding:
         weights: dict[str, Float32Array],
         tables: dict[Key, tuple[Sequence[str], Float32Array]],
     ) -> Self:
-        """Return the encoding in its one canonical form.
+        """Return the encoding in its canonical form.
 
-        `weights` holds float32 [features] for an integer field, `tables` a key's levels and its table as in
-        `Encoding`. Fields and keys that add nothing, and levels that add the same as an unknown one, are left
-        out; what remains is sorted.
+        `weights` maps an integer field to float32 [features], `tables` a key to its levels and its table as
+        in `Encoding`. Fields and keys that add nothing, and levels that add the same as an unknown level, are
+        omitted; the rest is sorted.
         """
         numeric = sorted(
             (field for field, row in weights.items() if row.any()), key=_COLUMN_ORDER.__getitem__
@@ -198,9 +198,9 @@ class Encoding:
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers as rows: feature, source, level, value. `from_frame` reads them back.
 
-        The source is an integer field or a key as text. An integer field's row has no level: it holds the
-        weight. A key's row without a level is what an unknown level adds (0 if there is none); its rows with
-        one are the levels that add something else.
+        The source is an integer field or a key as text. The row of an integer field has no level; its value
+        is the weight. A key's row without a level is the contribution of unknown levels (0 if there is no
+        such row); its other rows are the levels whose contribution differs.
         """
         rows: list[tuple[int, str, str | None, float]] = []
         for field, weight in zip(self.numeric, self.weights, strict=True):
@@ -208,7 +208,7 @@ class Encoding:
         for key, levels, table in zip(self.keys, self.levels, self.tables, strict=True):
             rows += _cells(str(key), [None], table[-1:], np.float32(0))
             rows += _cells(str(key), levels, table[:-1], table[-1])
-        # Stable: within a feature they stay as they are, by source, the unknown level first.
+        # Stable: within a feature the rows keep their order, by source, with the unknown level first.
         rows.sort(key=lambda row: row[0])
         names = self.names
         positions, sources, levels_of_rows, values = zip(*rows, strict=True) if rows else ((), (), (), ())
@@ -237,7 +237,7 @@ class Encoding:
             levels = sorted(rows.loc[has_level, "level"].unique())
             table = np.zeros((len(levels) + 1, len(features)), dtype=np.float32)
             default = rows[~has_level]
-            # Every level adds the default, but for those that say otherwise.
+            # Every level starts with the default; the named levels override it.
             table[:, default["feature"].map(positions)] = default["value"]
             known = rows[has_level]
             table[np.searchsorted(levels, known["level"]), known["feature"].map(positions)] = known["value"]
@@ -248,7 +248,7 @@ class Encoding:
 def _cells(
     source: str, levels: Sequence[str | None], table: Float32Array, silent: Float32Array | np.float32
 ) -> list[tuple[int, str, str | None, float]]:
-    """Return position, source, level and value of a table's cells that differ from the silent row."""
+    """Return position, source, level and value of a table's cells that differ from the default row."""
     rows, positions = np.nonzero(table != silent)
     values = table[rows, positions].astype(float)
     return [

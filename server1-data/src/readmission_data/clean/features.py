@@ -1,4 +1,4 @@
-"""The features that need no fitting: what each field says, by rule."""
+"""The features that need no fitting: they follow from each field by rule."""
 
 import re
 from collections.abc import Iterable
@@ -24,14 +24,14 @@ ONE_HOT: Final = (
     "change",
     "diabetesMed",
 )
-"""Small categoricals, one feature a level."""
+"""Categorical fields with few levels: one feature per level."""
 
 DOSE_RANK: Final = {dose: rank for rank, dose in enumerate(levels.DOSES)}
 RESULT_RANK: Final = {
     "max_glu_serum": {result: rank for rank, result in enumerate(levels.GLUCOSE_RESULTS)},
     "A1Cresult": {result: rank for rank, result in enumerate(levels.A1C_RESULTS)},
 }
-"""Results in rising order; a test that was not done stands below a normal one."""
+"""Results in ascending order; a test that was not done ranks below a normal result."""
 
 VISITS: Final = ("number_outpatient", "number_emergency", "number_inpatient")
 ACUTE_VISITS: Final = ("number_emergency", "number_inpatient")
@@ -39,10 +39,10 @@ ACUTE_VISITS: Final = ("number_emergency", "number_inpatient")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A feature and what each source adds to it.
+    """A feature and the contribution of each source.
 
-    `weights` multiplies integer fields. `contributions` gives each level of a key what it adds; None stands
-    for all levels not named, and is 0 where it is absent.
+    `weights` multiplies integer fields. `contributions` maps each level of a key to its contribution; None is
+    every level not named, 0 by default.
     """
 
     feature: Feature
@@ -68,7 +68,7 @@ def assemble(definitions: Iterable[Definition]) -> Encoding:
 
 
 def _table(adding: dict[int, dict[str | None, float]], width: int) -> tuple[list[str], Float32Array]:
-    """Return a key's levels and its table from what it adds to each feature, by the feature's position."""
+    """Return a key's levels and table from its contributions to each feature, by the feature's position."""
     levels = sorted({level for added in adding.values() for level in added if level is not None})
     table = np.zeros((len(levels) + 1, width), np.float32)
     for position, added in adding.items():
@@ -111,7 +111,7 @@ def _one_hots() -> list[Definition]:
     for name in ONE_HOT:
         column = BY_NAME[name]
         allowed = (*column.levels, MISSING) if column.missing else column.levels
-        # Of two levels the second says all.
+        # With two levels, the second one is enough.
         shown = allowed[1:] if len(allowed) == 2 else allowed  # noqa: PLR2004
         for level in shown:
             feature = Feature(f"{name}_is_{_slug(level)}", (name,), FeatureKind.ONE_HOT)

@@ -1,6 +1,6 @@
-"""Fitting of the encoding: how often each level was readmitted, on train alone.
+"""Fitting of the encoding: how often each level was readmitted, on the train split only.
 
-The rate of a level is scikit-learn's TargetEncoder: the level's mean pulled towards the mean of all.
+The rate of a level is scikit-learn's TargetEncoder: the level's mean, shrunk towards the overall mean.
 """
 
 import itertools
@@ -23,10 +23,10 @@ FOLDS: Final = 5
 def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
     """Return the encoding fitted on train and train's own features [n, features], cross-fitted.
 
-    train: encounters frame of n rows, all of the cohort, with `readmitted` and `patient_nbr`.
-    The encoding's rates come from all of train. In the returned matrix the rates of a row come from the
-    other folds, and a patient lies in one fold as a whole: no row sees its own label, nor that of another
-    encounter of the same patient. The folds do not depend on the labels.
+    train: encounters frame of n rows, all in the cohort, with `readmitted` and `patient_nbr`.
+    The encoding's rates are computed from all of train. In the returned matrix, the rates of a row come from
+    the other folds, and all encounters of a patient are in one fold: no row sees its own label or the label
+    of another encounter of the same patient. The folds do not depend on the labels.
     """
     patients = train["patient_nbr"].to_numpy()
     folds = list(GroupKFold(FOLDS, shuffle=True, random_state=seed).split(patients, groups=patients))
@@ -35,7 +35,7 @@ def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
     definitions = features.by_rule()
     crossed = np.empty((len(train), len(RATES)), dtype=np.float32)
     fitted: dict[int, features.Definition] = {}
-    # One encoder for all rates of the same smoothing.
+    # One encoder for all rates with the same smoothing.
     for smoothing in sorted({rate.smoothing for rate in RATES}):
         positions = [position for position, rate in enumerate(RATES) if rate.smoothing == smoothing]
         encoder = TargetEncoder(target_type="binary", smooth=smoothing, cv=folds)
@@ -45,13 +45,13 @@ def fit(train: pd.DataFrame, seed: int) -> tuple[Encoding, Float32Array]:
             rates = dict(zip(levels[position], _on_grid(values).tolist(), strict=True))
             fitted[position] = _definition(RATES[position], rates, overall)
     encoding = features.assemble([*definitions, *(fitted[position] for position in range(len(RATES)))])
-    # Of the rates, train has those of the other folds instead of the encoding's own.
+    # Train has the rates of the other folds instead of the encoding's own.
     others = features.assemble(definitions).transform(train)
     return encoding, np.hstack([others, crossed])
 
 
 def _levels(train: pd.DataFrame, keys: list[Key]) -> tuple[list[list[str]], Codes]:
-    """Return the levels of each key that train has, and each row's level as its number [n, keys]."""
+    """Return the levels of each key in train, and the number of each row's level [n, keys]."""
     columns = {field: Coded.of(train[field]) for key in keys for field in key.fields}
     levels = []
     codes = np.empty((len(train), len(keys)), dtype=np.int64)

@@ -17,21 +17,21 @@ GROUPS: Final[dict[str, tuple[tuple[int, int], ...]]] = {
 }
 """Three-digit codes of each group, both ends included.
 
-Source: Strack et al. 2014, table 2. `other` takes the rest, among it the V and E codes.
+Source: Strack et al. 2014, table 2. `other` is the rest, including the V and E codes.
 """
 
 OTHER: Final = "other"
 
 
 def stem(code: str) -> str:
-    """Return what stands before the dot of a code ("250.83" -> "250"); "?" stays "?"."""
+    """Return the part of a code before the dot ("250.83" -> "250"); "?" stays "?"."""
     return code.partition(".")[0]
 
 
 def group(stem: str) -> str:
     """Return the group of a code's stem.
 
-    Every stem of a valid code has one: numbers outside all ranges, V and E codes are in `other`.
+    Every stem of a valid code has a group: numbers outside all ranges, V and E codes are in `other`.
     """
     return GROUP_OF_STEM.get(stem, OTHER)
 

@@ -1,4 +1,4 @@
-"""The keys by which level tables are looked up: a field's text, or the texts of several, crossed."""
+"""The keys of the level tables: the text of a field, or the crossed texts of several fields."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from readmission_data.encounters.columns import BY_NAME, MISSING, Kind
 Codes = npt.NDArray[np.int64]
 
 CROSS: Final = "*"
-"""Stands between the parts of a crossed level; no field's value holds it."""
+"""Separates the parts of a crossed level; no value of a field contains it."""
 
 UNKNOWN: Final = -1
 
 
 class Form(StrEnum):
-    """What of a field's text goes into a key."""
+    """The part of a field's text that a key uses."""
 
     VALUE = "value"
-    """The text as it is."""
+    """The whole text."""
     STEM = "stem"
     """An ICD-9 code's part before the dot."""
     GROUP = "group"
@@ -43,7 +43,7 @@ class Part:
         return self.field if self.form is Form.VALUE else f"{self.field}:{self.form}"
 
     def text(self, value: str) -> str:
-        """Return what a value of the field adds to the key."""
+        """Return the text that a value of the field adds to the key."""
         if self.form is Form.VALUE or value == MISSING:
             return value
         stem = icd9.stem(value)
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One part, or several crossed."""
+    """One part, or several parts crossed."""
 
     parts: tuple[Part, ...]
 
@@ -67,13 +67,13 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the key that `str` wrote."""
+        """Return the key from the text that `str` returned."""
         pairs = (part.partition(":") for part in text.split(CROSS))
         return cls(tuple(Part(field, Form(form or Form.VALUE)) for field, _, form in pairs))
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields it reads."""
+        """The fields of the key."""
         return tuple(part.field for part in self.parts)
 
 
@@ -86,13 +86,13 @@ class Coded:
 
     @classmethod
     def of(cls, column: "pd.Series[str]") -> Self:
-        """Return a column of strings, None and NaN, coded; missing values have the text "?"."""
+        """Return a coded column of strings; missing values (None or NaN) get the text "?"."""
         codes, uniques = pd.factorize(column, use_na_sentinel=False)
         texts = tuple(MISSING if pd.isna(value) else str(value) for value in uniques.tolist())
         return cls(codes.astype(np.int64), texts)
 
     def part(self, part: Part) -> Self:
-        """Return the same rows coded by what they add to a key, ICD-9 codes in their canonical form."""
+        """Return the same rows coded by the text they add to a key, ICD-9 codes in their canonical form."""
         texts = [part.spellings(part.text(text))[0] for text in self.texts]
         known = sorted(set(texts))
         position = {text: code for code, text in enumerate(known)}
@@ -101,23 +101,23 @@ class Coded:
 
 
 class Lookup:
-    """Finds the rows of one level table for coded columns."""
+    """Finds the row of one level table for each encounter."""
 
     def __init__(self, key: Key, levels: Iterable[str]) -> None:
-        """Prepare the look-up of `levels`, whose order is that of the table's rows."""
+        """Prepare the look-up of `levels`, in the order of the table's rows."""
         split = [tuple(level.split(CROSS)) for level in levels]
         self.key = key
         self._texts = [
             {text: code for code, text in enumerate(sorted(set(column)))}
             for column in (zip(*split, strict=True) if split else ((),) * len(key.parts))
         ]
-        # One cell for every combination of the parts' known texts, and of one more for any other text.
+        # One cell for every combination of the parts' known texts, plus one text for all others.
         self._rows = np.full([len(texts) + 1 for texts in self._texts], UNKNOWN, dtype=np.int32)
         for row, parts in enumerate(split):
             self._rows[tuple(texts[text] for texts, text in zip(self._texts, parts, strict=True))] = row
 
     def rows(self, columns: dict[str, Coded]) -> npt.NDArray[np.int32]:
-        """Return each encounter's row of the table [n]; UNKNOWN, its last, where no level matches."""
+        """Return each encounter's row of the table [n]; UNKNOWN, the last row, if no level matches."""
         codes = []
         for part, known in zip(self.key.parts, self._texts, strict=True):
             coded = columns[part.field]

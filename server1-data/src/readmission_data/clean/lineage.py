@@ -1,4 +1,4 @@
-"""Where the processed tables came from."""
+"""The origin of the processed tables."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from readmission_data.raw.ledger import Batch
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
-    """A raw batch that the processed tables hold."""
+    """A raw batch that the processed tables contain."""
 
     batch: int
     dataset_kind: str
@@ -25,7 +25,7 @@ class SourceBatch:
 class Lineage:
     """The raw batches and the rules behind the processed tables.
 
-    It holds no moment and no run: the same batches under the same rules give the same lineage.
+    It contains no time and no run, so the same batches and rules always have the same lineage.
     """
 
     sources: tuple[SourceBatch, ...]
@@ -36,7 +36,7 @@ class Lineage:
 
     @classmethod
     def of(cls, batches: Sequence[Batch], split_salt: str, seed: int) -> Self:
-        """Return the lineage of what is made of the batches now."""
+        """Return the lineage of tables that are built from the batches now."""
         return cls(
             sources=tuple(
                 SourceBatch(batch.batch, batch.dataset_kind, batch.source_sha256, batch.rows_read)
@@ -63,14 +63,14 @@ class Lineage:
 
     @property
     def dataset_sha256(self) -> str:
-        """The source's checksum; of several sources the checksum of theirs, in the order they came."""
+        """The source's checksum; for several sources, a checksum of their checksums in order of arrival."""
         checksums = list(dict.fromkeys(source.source_sha256 for source in self.sources))
         if len(checksums) == 1:
             return checksums[0]
         return hashlib.sha256("".join(checksums).encode()).hexdigest()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a batch, each with the rules."""
+        """Return one row per batch, each with the rules."""
         rules = {name: value for name, value in asdict(self).items() if name != "sources"}
         return pd.DataFrame([asdict(source) | rules for source in self.sources])
 

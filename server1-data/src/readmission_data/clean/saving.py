@@ -1,4 +1,4 @@
-"""Replaces all processed tables at once."""
+"""Replaces all processed tables atomically."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +13,16 @@ from readmission_data.clean.tables import FEATURE_INFO, NAMES, define, read_feat
 SECTION: Final = "processed"
 
 _WRITERS: Final = 2
-"""Connections that fill the tables: the server reads the rows of each by a thread of its own."""
+"""Number of connections that fill the tables: the server uses one thread for each."""
 _PART: Final = 10_000
 _NEXT: Final = "_next"
 _OLD: Final = "_old"
 
 
 def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
-    """Replace the processed tables by `contents`, an arrow table for each of their names.
+    """Replace the processed tables with `contents`, which maps their names to arrow tables.
 
-    Readers see all old tables or all new ones; so does whoever looks after the process was killed.
+    Readers see either all old tables or all new ones, even if the process is killed.
     """
     features = read_features(contents[FEATURE_INFO].to_pandas())
     with databases.exclusive(engine, SECTION) as connection:
@@ -31,7 +31,7 @@ def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
             with connection.begin():
                 _drop_leftovers(connection)
                 _create(connection, tables)
-            # Nobody reads these tables yet, so their rows need not come in one transaction.
+            # Nobody reads these tables yet, so the rows need not be inserted in one transaction.
             parts = _parts(tables, contents)
             with ThreadPoolExecutor(max_workers=_WRITERS) as writers:
                 shares = [parts[writer::_WRITERS] for writer in range(_WRITERS)]
@@ -56,7 +56,7 @@ def _create(connection: sa.Connection, tables: dict[str, sa.Table]) -> None:
 
 
 def _parts(tables: dict[str, sa.Table], contents: dict[str, Any]) -> list[tuple[sa.Table, Any]]:
-    """Return the rows that each table gets, in parts for the writers to share."""
+    """Return the rows of each table, split into parts for the writers."""
     parts: list[tuple[sa.Table, Any]] = []
     for name, table in tables.items():
         given = contents[name]
@@ -67,21 +67,20 @@ def _parts(tables: dict[str, sa.Table], contents: dict[str, Any]) -> list[tuple[
 
 
 def _fill(engine: sa.Engine, parts: list[tuple[sa.Table, Any]]) -> None:
-    """Write parts over a connection of their own."""
+    """Write parts over a separate connection."""
     with engine.connect() as connection, connection.begin():
         for table, rows in parts:
             bulk.insert(connection, table, rows)
 
 
 def _fitting(values: Any, column: sa.Column[Any]) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Give values as a column of a table keeps them; a cast that would change one raises."""
+    """Return values in the type of their column; raise if a cast would change one."""
     kind = str(column.type)
     if kind == "SMALLINT":
         return values.cast(pa.int16())
     if kind == "DOUBLE" and values.type == pa.float32():
-        # The shortest decimals that bring the float32 back: the server reads them in half the time that it
-        # needs for the float32's own value, which has twice the digits. A feature has few values, so that
-        # each is spelled once.
+        # The shortest decimal that restores the float32: the server parses it in half the time of the exact
+        # value, which has twice the digits. A feature has few distinct values, so each is formatted once.
         coded = values.combine_chunks().dictionary_encode()
         spelled = coded.dictionary.cast(pa.string()).cast(pa.float64())
         return pa.DictionaryArray.from_arrays(coded.indices, spelled)
@@ -89,7 +88,7 @@ def _fitting(values: Any, column: sa.Column[Any]) -> Any:  # noqa: ANN401 - pyar
 
 
 def _swap(connection: sa.Connection) -> None:
-    """Rename all tables in one statement, which MySQL does wholly or not at all."""
+    """Rename all tables in one statement, which is atomic in MySQL."""
     present = set(sa.inspect(connection).get_table_names())
     away = [f"{name} TO {name}{_OLD}" for name in NAMES if name in present]
     here = [f"{name}{_NEXT} TO {name}" for name in NAMES]
@@ -102,9 +101,9 @@ def _drop_leftovers(connection: sa.Connection) -> None:
 
 
 def drop(connection: sa.Connection, names: Iterable[str]) -> None:
-    """Drop the tables that are there, in the caller's transaction; on MySQL the drop commits at once."""
+    """Drop the existing tables in the caller's transaction; on MySQL the drop commits immediately."""
     if connection.dialect.name == "mysql":
-        # One statement for all: each one waits for the disk.
+        # One statement for all tables, because each statement waits for the disk.
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {', '.join(names)}")
         return
     for name in names:

@@ -1,4 +1,4 @@
-"""Choice of the features that models see, on train alone."""
+"""Selection of the features that models use, on the train split only."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "learning_rate": 0.1,
     "num_leaves": 16,
     "min_child_samples": 100,
-    # Each tree sees some of the features, so that of two that say the same both are measured.
+    # Each tree uses a subset of the features, so that both of two similar features are measured.
     "feature_fraction": 0.4,
     "lambda_l2": 10.0,
     "max_bin": 63,
@@ -41,25 +41,25 @@ def select(
     k: int = CHOSEN,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return the k best features: name, score, rank (1 is the best).
+    """Return the k best features: name, score and rank (1 is the best).
 
     matrix: train's cross-fitted features [n, features]; label [n]; groups: the patients [n].
-    The score is the share of the loss that a feature takes away in a boosted forest, averaged over forests
-    that each leave out a fifth of the patients: a feature that only helps with some patients' luck does not
-    stand up in all of them. Rates come cross-fitted, so a field of many levels has no head start. In
+    The score is a feature's share of the loss reduction in a boosted forest, averaged over forests that each
+    leave out a fifth of the patients: a feature that helps some patients by chance does not help in all
+    forests. Rates are cross-fitted, so a field with many levels has no advantage. In
     patient-grouped cross-validation the 50 cost less than 0.002 of ROC AUC against all features
-    (`quality/cross_validation.py` measures it). The same input gives the same choice.
+    (`quality/cross_validation.py` measures it). The same input always leads to the same selection.
     """
     settings = _SETTINGS | {"seed": seed}
-    # Each feature is cut into bins by itself, so that here more threads give the same.
+    # Each feature is binned separately, so the number of threads does not change the result.
     binning = settings | {"num_threads": os.cpu_count()}
     dataset = lgb.Dataset(matrix, label, feature_name=list(names), params=binning).construct()
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed).split(matrix, groups=groups)
-    # A forest is grown by one thread, so that it is the same anywhere; there is a core for each thread.
+    # One thread grows a forest, so that it is the same on every machine; several forests grow in parallel.
     with ThreadPoolExecutor(os.cpu_count()) as growers:
         grown = growers.map(lambda fold: _shares(settings, dataset, np.sort(fold[0])), folds)
     score = np.mean(list(grown), axis=0)
-    # Stable, so that features of equal score stay in their order.
+    # Stable, so that features with equal scores keep their order.
     best = np.argsort(-score, kind="stable")[:k]
     return pd.DataFrame(
         {
@@ -73,7 +73,7 @@ def select(
 def _shares(
     settings: dict[str, Any], dataset: lgb.Dataset, rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return each feature's share of the loss that a forest on these rows takes away."""
+    """Return each feature's share of the loss reduction of a forest on these rows."""
     gain = lgb.train(settings, dataset.subset(rows.tolist()), TREES).feature_importance("gain")
     shares: npt.NDArray[np.float64] = gain / max(gain.sum(), np.finfo(float).tiny)
     return shares

@@ -1,4 +1,4 @@
-"""What the tasks of one run hand to each other: Parquet files in a folder of the run's own."""
+"""The files that tasks of one run hand to each other: Parquet files in the run's own folder."""
 
 import hashlib
 import os
@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 from readmission_data.errors import StagingError
 
 KEPT_SECONDS: Final = 24 * 60 * 60
-"""How long the files of a run stay for its tasks to be run again; they hold patients' data."""
+"""How long the files of a run are kept, so that its tasks can run again; they contain patients' data."""
 
 _READABLE: Final = 80
 
 
 def folder(root: Path, run_id: str) -> Path:
-    """Return the folder of a run, one for each run id; a scheduler's may hold what no path should."""
+    """Return the folder of a run; the scheduler's run id may contain characters that are unsafe in a path."""
     readable = re.sub(r"[^\w+-]", "_", run_id)[:_READABLE]
     return root / f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
@@ -35,7 +35,7 @@ def remove_old(root: Path) -> None:
 
 
 def write(path: Path, table: pa.Table) -> None:
-    """Write a table whole or not at all: a killed task leaves the old file, or none."""
+    """Write a table atomically: a killed task leaves the old file, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -46,18 +46,18 @@ def write(path: Path, table: pa.Table) -> None:
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame without its index, whole or not at all."""
+    """Write a frame without its index, atomically."""
     write(path, pa.Table.from_pandas(frame, preserve_index=False))
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Read a table that `write` left. Raises StagingError where there is none."""
+    """Return a table that `write` wrote. Raise `StagingError` if there is none."""
     if not path.exists():
         raise StagingError(f"{path} is not there: run the tasks before it again, from `load`")
     return pq.read_table(path)
 
 
 def read_frame(path: Path) -> pd.DataFrame:
-    """Read a frame that was left by `write` or `write_frame`."""
+    """Return a frame that `write` or `write_frame` wrote."""
     frame: pd.DataFrame = read(path).to_pandas()
     return frame

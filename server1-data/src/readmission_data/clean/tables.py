@@ -1,4 +1,4 @@
-"""The processed tables of CleanData: what they hold, and how they are read."""
+"""The processed tables of CleanData: their contents, and how to read them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FEATURE_ENCODING: Final = "feature_encoding"
 LINEAGE: Final = "processed_lineage"
 
 NAMES: Final = (*PROCESSED.values(), FEATURE_INFO, FEATURE_ENCODING, LINEAGE)
-"""All tables of a save; they are replaced together."""
+"""All tables of a save; a save replaces them together."""
 
 _MYSQL: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",
@@ -34,11 +34,11 @@ _NAME_LENGTH: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Processed:
-    """All that a save wrote.
+    """The content of a save.
 
     train, validation, test: frames of `encounter_id` (int64), `readmitted_30d` (int8, 0 or 1) and the
-    features (float32) by rank, a row an encounter, in the order of `encounter_id`. Train's rates are
-    cross-fitted: they are not what `encoding` makes of train.
+    features (float32) by rank, one row per encounter, ordered by `encounter_id`. Train's rates are
+    cross-fitted, so they differ from `encoding` applied to train.
     feature_info: rank, name, source_column, kind, score. encoding: of these features, by rank.
     """
 
@@ -51,11 +51,11 @@ class Processed:
 
 
 def define(features: Iterable[Feature], suffix: str = "") -> dict[str, sa.Table]:
-    """Return the tables by name, as they are for these features; the suffix goes behind each name.
+    """Return the table definitions for these features by name; the suffix is appended to each name.
 
-    Rates are DOUBLE (MySQL prints a FLOAT with six digits only) and hold the shortest decimals of a float32:
-    cast to float32, as `read_processed` does, they are the encoding's own values again. Everything
-    else is a small whole number.
+    Rates are DOUBLE (MySQL prints a FLOAT with only six digits) and contain the shortest decimal of a
+    float32: cast to float32, as in `read_processed`, they are the encoding's own values again. All other
+    values are small integers.
     """
     metadata = sa.MetaData()
     columns = [(feature.name, _type(feature)) for feature in features]
@@ -86,7 +86,7 @@ def define(features: Iterable[Feature], suffix: str = "") -> dict[str, sa.Table]
         metadata,
         sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("feature", sa.String(_NAME_LENGTH), nullable=False),
-        # An integer field, or the key of a level table; the level is NULL as `Encoding.to_frame` says.
+        # An integer field, or the key of a level table; see `Encoding.to_frame` for rows without a level.
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("level", sa.String(255)),
         sa.Column("value", sa.Double, nullable=False),
@@ -113,9 +113,9 @@ def _type(feature: Feature) -> sa.types.TypeEngine[Any]:
 
 
 def read_lineage(connection: sa.Connection) -> Lineage | None:
-    """Return where the processed tables came from; None where nothing was ever saved.
+    """Return the lineage of the processed tables, or None if nothing was ever saved.
 
-    It locks like `read_processed`: on MySQL it should be the first to read in its transaction.
+    It takes the same locks as `read_processed`: on MySQL it should be the first read of its transaction.
     """
     if not _hold(connection):
         return None
@@ -123,11 +123,10 @@ def read_lineage(connection: sa.Connection) -> Lineage | None:
 
 
 def read_processed(connection: sa.Connection) -> Processed:
-    """Read all processed tables, as one save left them.
+    """Return all processed tables of one save.
 
-    Give it a connection whose transaction has not read yet. A save that comes in between waits for the
-    transaction's end (MySQL) or is not seen (SQLite). Raises ProcessedError where nothing
-    was ever saved.
+    Pass a connection whose transaction has not read anything yet. A concurrent save waits for the end of the
+    transaction (MySQL) or is not visible in it (SQLite). Raise `ProcessedError` if nothing was ever saved.
     """
     lineage = read_lineage(connection)
     if lineage is None:
@@ -158,11 +157,11 @@ def read_features(feature_info: pd.DataFrame) -> list[Feature]:
 
 
 def _hold(connection: sa.Connection) -> bool:
-    """Touch all tables in one statement, so that MySQL lets none be renamed before the transaction ends.
+    """Lock all tables in one statement, so that MySQL renames none of them before the transaction ends.
 
-    Taken one by one, a save between two reads would give tables of two saves, or a deadlock; so this has to
-    be the transaction's first statement: even a look at the list of tables takes a lock. Returns whether the
-    tables are there.
+    If they were locked one by one, a save between two reads would mix tables of two saves, or cause a
+    deadlock. This must therefore be the transaction's first statement: even listing the tables takes a lock.
+    Return whether the tables exist.
     """
     touched = (sa.select(sa.literal(1)).select_from(sa.table(name)).where(sa.false()) for name in NAMES)
     try:

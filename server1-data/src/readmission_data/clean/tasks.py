@@ -1,8 +1,8 @@
 """The four tasks of `preprocess_incremental`: load, clean, select features, save.
 
-Each reads what the one before it left in the run's staging folder, leaves its own, and hands on paths and
-counts. The same batches give the same tables, byte for byte, however often a task is killed or run again:
-files are written whole or not at all, and the tables are replaced all at once.
+Each task reads the files of the previous one in the run's staging folder, writes its own, and passes on paths
+and counts. The same batches always produce the same tables, byte for byte, no matter how often a task is
+killed or run again: files are written atomically, and all tables are replaced at once.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ _FEATURES: Final = "features"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a task hands to the next: where the run's files are, and how many rows it left."""
+    """What a task passes to the next: the folder of the run's files, and the number of rows in them."""
 
     run_id: str
     folder: str
@@ -41,11 +41,11 @@ class Stage:
     test_rows: int
 
     def path(self, task: str, name: str) -> Path:
-        """Return where a task leaves one of its frames."""
+        """Return the path of one of a task's frames."""
         return Path(self.folder) / task / f"{name}.parquet"
 
     def with_rows(self, rows: dict[Split, int]) -> "Stage":
-        """Return the same run after a task that left so many rows."""
+        """Return the same run with these row counts."""
         return replace(
             self,
             train_rows=rows[Split.TRAIN],
@@ -60,9 +60,9 @@ def preprocess(settings: DataSettings, run_id: str) -> Stage:
 
 
 def load(settings: DataSettings, run_id: str) -> Stage:
-    """Take the batches of RawData as they are at this moment.
+    """Read the batches that RawData has now.
 
-    Raises RawDataEmptyError where there are none.
+    Raise `RawDataEmptyError` if there are none.
     """
     staging.remove_old(settings.staging_dir)
     stage = Stage(run_id, str(staging.folder(settings.staging_dir, run_id)), 0, 0, 0)
@@ -70,12 +70,12 @@ def load(settings: DataSettings, run_id: str) -> Stage:
     rows = {}
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         if connection.dialect.name == "mysql":
-            # One snapshot for ledger and splits, whatever a loader commits meanwhile; SQLite has it anyway.
+            # One snapshot for ledger and splits, even if a loader commits meanwhile; SQLite always has one.
             connection.execution_options(isolation_level="REPEATABLE READ")
         batches = ledger.batches(connection)
         if not batches:
             raise RawDataEmptyError("RawData holds no batch yet: run `load` first")
-        # A split is written while the next one comes.
+        # A split is written while the next one is read.
         with ThreadPoolExecutor(max_workers=1) as writer:
             writing = []
             for split, table in ENCOUNTERS.items():
@@ -94,7 +94,7 @@ def _stage(path: Path, encounters: pa.Table) -> None:
 
 
 def _with_dictionaries(encounters: pa.Table) -> pa.Table:
-    """Return the texts as numbered levels, which every later step is several times quicker with."""
+    """Return the texts as numbered levels, which makes every later step several times faster."""
     for position, column in enumerate(COLUMNS):
         if column.kind in {Kind.CATEGORY, Kind.ICD9}:
             encounters = encounters.set_column(
@@ -104,7 +104,7 @@ def _with_dictionaries(encounters: pa.Table) -> pa.Table:
 
 
 def clean(settings: DataSettings, stage: Stage) -> Stage:  # noqa: ARG001 - every task takes the settings
-    """Keep the cohort, and check what came and what is left."""
+    """Select the cohort; check the frames before and after."""
     kept = {}
     for split in Split:
         frame = staging.read_frame(stage.path(_RAW, split))
@@ -117,7 +117,7 @@ def clean(settings: DataSettings, stage: Stage) -> Stage:  # noqa: ARG001 - ever
 
 
 def select_features(settings: DataSettings, stage: Stage) -> Stage:
-    """Fit the encoding and choose the features on train, and encode all three splits."""
+    """Fit the encoding and select the features on train, and encode all three splits."""
     train = staging.read_frame(stage.path(_COHORT, Split.TRAIN))
     label = cohort.label(train)
     checks.check_learnable(pd.Series(label), train["patient_nbr"], fitting.FOLDS)
@@ -125,7 +125,7 @@ def select_features(settings: DataSettings, stage: Stage) -> Stage:
     patients = train["patient_nbr"].to_numpy()
     frames, matrices = {Split.TRAIN: train}, {Split.TRAIN: matrix}
     with ThreadPoolExecutor(max_workers=1) as worker:
-        # All features of the other splits, while the choice leaves a core idle.
+        # Encodes the other splits while the selection leaves a core idle.
         others = worker.submit(_encode_held_out, stage, encoding)
         chosen = selection.select(matrix, label, patients, encoding.names, seed=settings.seed)
         for split, (frame, features) in others.result().items():
@@ -153,7 +153,7 @@ def select_features(settings: DataSettings, stage: Stage) -> Stage:
 
 
 def _encode_held_out(stage: Stage, encoding: Encoding) -> dict[Split, tuple[pd.DataFrame, Float32Array]]:
-    """Return validation's and test's encounters, and their features by the encoding that train gave."""
+    """Return the encounters of validation and test, and their features by the encoding fitted on train."""
     frames = {
         split: staging.read_frame(stage.path(_COHORT, split)) for split in Split if split is not Split.TRAIN
     }
@@ -161,7 +161,7 @@ def _encode_held_out(stage: Stage, encoding: Encoding) -> dict[Split, tuple[pd.D
 
 
 def save(settings: DataSettings, stage: Stage) -> Stage:
-    """Replace the processed tables of CleanData by what the tasks before it left."""
+    """Replace the processed tables of CleanData with the results of the earlier tasks."""
     contents = {name: staging.read(stage.path(_FEATURES, split)) for split, name in tables.PROCESSED.items()}
     for name in (tables.FEATURE_INFO, tables.FEATURE_ENCODING):
         contents[name] = staging.read(stage.path(_FEATURES, name))
