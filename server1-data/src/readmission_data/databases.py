@@ -1,4 +1,4 @@
-"""Engines for RawData and CleanData: SQLite or MySQL, by URL alone."""
+"""Engines for RawData and CleanData: SQLite or MySQL, depending on the URL."""
 
 import logging
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from readmission_data.errors import DatabaseError
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS: Final = 300
-"""How long a writer waits for the one before it."""
+"""How long a writer waits for the previous one."""
 
 _ROW_LOCK_SECONDS: Final = 10
-"""How long a statement waits for a row that a foreign transaction holds."""
+"""How long a statement waits for a row that another transaction has locked."""
 
 _TRIES: Final = 5
 _TRANSIENT: Final = frozenset(
@@ -34,7 +34,7 @@ _TRANSIENT: Final = frozenset(
         4031,  # disconnected for inactivity
     }
 )
-"""MySQL's errors that another try of the whole transaction may not meet."""
+"""MySQL's errors that may not occur again if the whole transaction is retried."""
 
 _NEEDED: Final = {
     1021: "free space on the server's disk",
@@ -46,7 +46,7 @@ _NEEDED: Final = {
     1148: "set local_infile=ON on the server",
     3948: "set local_infile=ON on the server",
 }
-"""What has to be done about an error of MySQL that goes away by no try."""
+"""How to fix errors of MySQL that retries cannot solve."""
 
 _BEGIN: Final = "sqlite_begin"
 _IMMEDIATE: Final = {_BEGIN: "BEGIN IMMEDIATE"}
@@ -69,7 +69,7 @@ def engine(url: SecretStr) -> Iterator[sa.Engine]:
 
 
 def shown(url: SecretStr) -> str:
-    """Return a database's URL as it may be shown, without its password."""
+    """Return a database's URL without its password, safe to show."""
     return sa.make_url(url.get_secret_value()).render_as_string(hide_password=True)
 
 
@@ -77,20 +77,20 @@ def _create(url: SecretStr) -> sa.Engine:
     try:
         parsed = sa.make_url(url.get_secret_value())
     except ArgumentError:
-        raise DatabaseError("the database's URL cannot be read; it looks like sqlite:///raw.db") from None
+        raise DatabaseError("the database's URL is not valid; an example is sqlite:///raw.db") from None
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         return _sqlite(parsed)
     if parsed.drivername == "mysql+pymysql":
         return _mysql(parsed)
-    raise DatabaseError(f"no database of kind {parsed.drivername}; take sqlite or mysql+pymysql")
+    raise DatabaseError(f"unsupported database {parsed.drivername}; use sqlite or mysql+pymysql")
 
 
 @contextmanager
 def exclusive(engine: sa.Engine, section: str) -> Iterator[sa.Connection]:
-    """Open a connection that no other writer of the same section has at the same time.
+    """Open a connection that excludes other writers of the same section.
 
-    The caller begins and commits transactions on it. On MySQL a named lock of this database and section is
-    held until the connection closes, for whatever reason; on SQLite each transaction locks the file when it
+    The caller begins and commits transactions on it. On MySQL it holds a named lock of this database and
+    section until the connection closes for any reason; on SQLite each transaction locks the file when it
     begins. Raise `DatabaseError` if the other writer takes too long.
     """
     with engine.connect() as connection:
@@ -103,7 +103,7 @@ def exclusive(engine: sa.Engine, section: str) -> Iterator[sa.Connection]:
 
 @contextmanager
 def _named_lock(connection: sa.Connection, section: str) -> Iterator[None]:
-    # The lock's name is the server's, not the database's; MySQL takes at most 64 characters.
+    # Lock names are global to the server, not per database, and have at most 64 characters.
     name = f"{section}@{connection.engine.url.database}"[:64]
     query = sa.text("SELECT GET_LOCK(:name, :seconds)")
     with connection.begin():
@@ -121,9 +121,9 @@ def _named_lock(connection: sa.Connection, section: str) -> Iterator[None]:
 
 
 def tries() -> Retrying:
-    """Return the tries of a transaction: another one after a lost connection, a deadlock or a lock timeout.
+    """Return the attempts of a transaction: it is retried after a lost connection, deadlock or lock timeout.
 
-    The whole transaction is tried again, on a new connection; the last try raises its own error.
+    Each attempt repeats the whole transaction on a new connection. The last attempt raises its own error.
     """
     return Retrying(
         retry=retry_if_exception(lambda error: _code(error) in _TRANSIENT),
@@ -135,7 +135,7 @@ def tries() -> Retrying:
 
 
 def _code(error: BaseException) -> int | None:
-    """Return the number of MySQL's error, None for any other error."""
+    """Return the number of MySQL's error, or None for any other error."""
     if not isinstance(error, DBAPIError) or error.orig is None or not error.orig.args:
         return None
     code = error.orig.args[0]
@@ -143,7 +143,7 @@ def _code(error: BaseException) -> int | None:
 
 
 def _reason(error: DBAPIError) -> str:
-    """Return the driver's message; of errors about data, which may repeat values, only type and code."""
+    """Return the driver's message, or only type and code if the message may repeat values."""
     if isinstance(error, DataError | IntegrityError):
         return f"{type(error).__name__}, code {error.orig.args[0] if error.orig else '?'}"
     words = " ".join(str(error.orig).split())
@@ -161,7 +161,7 @@ def _mysql(url: sa.URL) -> sa.Engine:
         },
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
-        # Values of patients stay out of the text of an error.
+        # Keeps patients' values out of error messages.
         hide_parameters=True,
     )
 

@@ -1,4 +1,4 @@
-"""Empties RawData and CleanData for a fresh start."""
+"""Empty RawData and CleanData for a fresh start."""
 
 import sqlalchemy as sa
 
@@ -10,7 +10,7 @@ from readmission_data.settings import DataSettings
 
 
 def empty(settings: DataSettings) -> dict[str, int]:
-    """Remove every row of RawData and the processed tables; returns how many rows RawData had, by table.
+    """Remove every row of RawData and the processed tables; return RawData's earlier row counts by table.
 
     CleanData goes first: if the process is killed in between, no processed table outlives its encounters.
     Each database is emptied completely or not at all, and not while another process writes to it.

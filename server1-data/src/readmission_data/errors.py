@@ -9,19 +9,19 @@ class ReadmissionDataError(Exception):
 
 
 class DatabaseError(ReadmissionDataError):
-    """A database is out of reach, fails, or is held by another writer."""
+    """A database is unreachable, fails, or is locked by another writer."""
 
 
 class BulkError(ReadmissionDataError):
-    """The database did not take rows as they are; the transaction must be rolled back."""
+    """The database did not accept rows unchanged; the transaction must be rolled back."""
 
 
 class TrackingError(ReadmissionDataError):
-    """The tracking server is away or refuses a request."""
+    """The tracking server is unavailable or refuses a request."""
 
 
 class TransientError(ReadmissionDataError):
-    """A failure that another try may not have; `pause` is the seconds to wait before it, if known."""
+    """A failure that may not occur again; `pause` is the seconds to wait before a retry, if known."""
 
     def __init__(self, message: str, pause: float = 0) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class TransientError(ReadmissionDataError):
 
 
 class DatasetError(ReadmissionDataError):
-    """The data set as a whole cannot be found, downloaded or read; single rows are judged at the load."""
+    """The data set as a whole cannot be found, downloaded or read; the load checks single rows."""
 
 
 class SourceError(ReadmissionDataError):
@@ -45,7 +45,7 @@ class RawDataEmptyError(ReadmissionDataError):
 
 
 class StagingError(ReadmissionDataError):
-    """A file that an earlier task should have left is missing."""
+    """A file that an earlier task should have written is missing."""
 
 
 class CheckError(ReadmissionDataError):

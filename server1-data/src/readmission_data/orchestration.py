@@ -1,4 +1,4 @@
-"""What the three DAGs share: the assets that tie them together and the defaults of their tasks."""
+"""Shared parts of the three DAGs: the assets that connect them and the defaults of their tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ PROCESSED_TABLES: Final = Asset("readmission_processed_tables", "readmission://c
 """The processed tables of CleanData were replaced."""
 
 REGISTERED_MODEL: Final = Asset("readmission_registered_model", "readmission://models/registered")
-"""A version of the model was registered and the aliases were settled."""
+"""A version of the model was registered and the aliases were moved."""
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
-"""What Prometheus is told of the data: gauges sent to StatsD among Airflow's own metrics.
+"""Metrics of the data for Prometheus: gauges sent to StatsD next to Airflow's own metrics.
 
-Each is read anew from the ledger or the tables, never counted on: an exporter that was restarted knows
-everything again after the next run. Where Airflow sends no metrics these calls do nothing.
+Each value is read from the ledger or the tables, never incremented, so an exporter that was restarted is
+complete again after the next run. If Airflow sends no metrics, these calls do nothing.
 """
 
 from datetime import UTC
@@ -19,10 +19,10 @@ _KINDS: Final = ("train", "validation", "test", "known", "rejected")
 
 
 def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
-    """Send what RawData holds. `exhausted` tells that the source had nothing more.
+    """Send the metrics of RawData. `exhausted` is true if the source had nothing more.
 
-    A file can be read to its end, and so can the public data set and the sample, whoever hands them out. A
-    feed of other data without news may have news tomorrow, or be broken.
+    A file ends, and so do the public data set and the sample, even if a feed serves them. A feed of other
+    data that has nothing new may have something new tomorrow, or be broken.
     """
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         batches = ledger.batches(connection)
@@ -41,7 +41,7 @@ def report_raw(settings: DataSettings, *, exhausted: bool) -> None:
 
 
 def report_processed(settings: DataSettings) -> None:
-    """Send how many rows each processed table of CleanData holds."""
+    """Send the number of rows of each processed table of CleanData."""
     with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         for split, name in PROCESSED.items():
             count = connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name)))

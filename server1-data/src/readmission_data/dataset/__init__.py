@@ -1,4 +1,4 @@
-"""Where the encounters come from: a file that is found, downloaded or generated, and always known."""
+"""The data set: a file that is found, downloaded or generated, and always identified."""
 
 from readmission_data.dataset.file import DatasetFile, Kind
 from readmission_data.dataset.locate import find

@@ -1,4 +1,4 @@
-"""Downloads one file: with a progress bar, over broken connections, and atomically."""
+"""Download one file atomically, with a progress bar, and resume broken connections."""
 
 import json
 import logging
@@ -17,25 +17,25 @@ from tqdm import tqdm
 from readmission_data import web
 from readmission_data.errors import DatasetError, TransientError
 
-# A machine without a network should find out at once; a server that answers may be slow.
+# Without a network, fail quickly; a server that accepts connections may be slow.
 _TIMEOUT: Final = httpx.Timeout(15, connect=5)
 _IDLE_TRIES: Final = 4
-"""Tries without progress after which a download is given up."""
+"""Attempts without progress before a download fails."""
 _UNREACHABLE: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 def fetch(url: str, target: Path, check: Callable[[Path], object]) -> None:
     """Download `url` to `target`, or leave `target` alone if the server says that it has not changed.
 
-    The download is written to a second file, judged by `check` (which raises if it is not what was wanted)
-    and only then moved to `target`. A broken connection resumes where it broke if the server supports that
-    and names its versions (`ETag`, `Last-Modified`), else from the start. Processes that want the same file
-    at the same time download it once.
+    The download is written to a second file, checked by `check` (which raises if the file is wrong), and only
+    then moved to `target`. A broken connection resumes where it broke if the server supports ranges and
+    identifies its versions (`ETag`, `Last-Modified`); otherwise it starts again. Processes that need the same
+    file at the same time download it once.
 
-    Raise `DatasetError` with the address, without its password or query.
+    Raise `DatasetError` with the address, but without its password or query.
     """
     shown = redacted(url)
-    # At level INFO it logs each address with its query.
+    # At level INFO, httpx logs each address with its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     part = target.with_name(target.name + ".part")
     try:
@@ -55,14 +55,14 @@ def fetch(url: str, target: Path, check: Callable[[Path], object]) -> None:
 
 
 def redacted(url: str) -> str:
-    """Return the address as it may be shown, without a user, a password or a signed query."""
+    """Return the address without user, password or signed query, safe to show."""
     parsed = httpx.URL(url)
     port = f":{parsed.port}" if parsed.port else ""
     return f"{parsed.scheme}://{parsed.host}{port}{parsed.path}"
 
 
 def _download(url: str, shown: str, target: Path, part: Path) -> httpx.Headers | None:
-    """Write the file to `part` and return the answer's headers, None if `target` is still up to date."""
+    """Write the file to `part` and return the response's headers, or None if `target` is up to date."""
     with (
         httpx.Client(timeout=_TIMEOUT, follow_redirects=True, verify=web.trusted()) as client,
         part.open("wb") as out,
@@ -82,7 +82,7 @@ def _download(url: str, shown: str, target: Path, part: Path) -> httpx.Headers |
 
 @dataclass(slots=True)
 class _Transfer:
-    """A download in progress. `headers` are those of the answer that began what is in `out`."""
+    """A download in progress. `headers` are those of the response that started the content of `out`."""
 
     client: httpx.Client
     url: str
@@ -94,7 +94,7 @@ class _Transfer:
     idle: int = 0
 
     def attempt(self) -> bool:
-        """Get the rest of the file; return False if `target` is still what the server has."""
+        """Download the rest of the file; return False if `target` is still the server's version."""
         try:
             return self._receive()
         except _UNREACHABLE as error:
@@ -112,10 +112,10 @@ class _Transfer:
             if response.status_code == HTTPStatus.PARTIAL_CONTENT:
                 if not response.headers.get("Content-Range", "").startswith(f"bytes {held}-"):
                     self._restart(httpx.Headers())
-                    raise TransientError("the server sent another part than requested")
+                    raise TransientError("the server sent a different range than requested")
             elif response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 self._restart(httpx.Headers())
-                raise TransientError("the server does not have the requested part")
+                raise TransientError("the server does not have the requested range")
             elif response.is_error:
                 raise DatasetError(f"{self.shown} answered {response.status_code} {response.reason_phrase}")
             else:
@@ -161,7 +161,7 @@ class _Transfer:
 
 
 def _version(headers: httpx.Headers) -> str | None:
-    """Return how the server names the version it sends, so that two halves are never of two files."""
+    """Return the server's identifier of the version, so that parts of two versions are never combined."""
     etag: str | None = headers.get("ETag")
     # A weak ETag promises the same meaning, not the same bytes.
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
@@ -173,7 +173,7 @@ def _conditions(headers: httpx.Headers) -> dict[str, str]:
 
 
 def _note(target: Path) -> Path:
-    """Return the file that keeps the conditions under which `target` need not be downloaded again."""
+    """Return the file that stores the validators for a conditional download of `target`."""
     return target.with_name(target.name + ".json")
 
 
@@ -182,5 +182,5 @@ def _recall(note: Path) -> dict[str, str]:
         kept = json.loads(note.read_bytes())
         return {name: str(kept[name]) for name in ("If-None-Match", "If-Modified-Since") if name in kept}
     except (ValueError, TypeError):
-        logging.getLogger(__name__).warning("%s is not readable; the file is downloaded again", note)
+        logging.getLogger(__name__).warning("%s is not readable; downloading the file again", note)
         return {}

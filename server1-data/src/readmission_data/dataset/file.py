@@ -1,4 +1,4 @@
-"""A data set on this machine: a csv, or a zip that holds one."""
+"""A data set on this machine: a csv, or a zip that contains one."""
 
 import os
 import zipfile
@@ -12,7 +12,7 @@ Kind = Literal["uci", "own", "synthetic"]
 """The public data set, a hospital's own data, or the sample that this package generates."""
 
 CSV_NAME: Final = "diabetic_data.csv"
-"""What UCI's archive calls the encounters; the other file in it, `IDS_mapping.csv`, only names codes."""
+"""The encounters' file in UCI's archive; the other file there, `IDS_mapping.csv`, only explains codes."""
 
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _ENCRYPTED = 0x1
@@ -20,10 +20,10 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True, slots=True)
 class DatasetFile:
-    """A data set whose content has been read once from end to end.
+    """A data set that has been read completely once.
 
-    `sha256` is that of the CSV's bytes, whether or not a zip is around them. `size` and `modified_ns` are
-    the file's own at that time, so that a file which changes later is noticed.
+    `sha256` is the checksum of the CSV's bytes, whether or not they are in a zip. `size` and `modified_ns`
+    are the file's at that time, so that a later change is detected.
     """
 
     path: Path
@@ -34,13 +34,13 @@ class DatasetFile:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the encounters were made up by this package."""
+        """Whether this package generated the encounters."""
         return self.kind == "synthetic"
 
     def open_csv(self) -> BinaryIO:
-        """Open the CSV's bytes, as they are (byte order mark and line ends included), for streaming.
+        """Open the CSV's bytes for streaming, unchanged (including byte order mark and line ends).
 
-        Raises `DatasetError` where the file is gone or is no longer the one that was read.
+        Raise `DatasetError` if the file no longer exists or has changed since it was read.
         """
         state = status(self.path)
         if (state.st_size, state.st_mtime_ns) != (self.size, self.modified_ns):
@@ -49,7 +49,7 @@ class DatasetFile:
 
 
 def status(path: Path) -> os.stat_result:
-    """Return the state of a regular file; raises `DatasetError` where `path` is none."""
+    """Return the state of a regular file. Raise `DatasetError` if `path` is not one."""
     try:
         state = path.stat()
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def status(path: Path) -> os.stat_result:
 
 
 def open_csv(path: Path) -> BinaryIO:
-    """Open the CSV's bytes in a csv or in a zip; raises `DatasetError` where there are none."""
+    """Open the CSV's bytes in a csv or in a zip. Raise `DatasetError` if there are none."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -79,7 +79,7 @@ def open_csv(path: Path) -> BinaryIO:
 
 def _open_member(path: Path) -> BinaryIO:
     try:
-        # The member keeps the archive's file open until it is itself closed.
+        # The member keeps the archive's file open until the member is closed.
         with zipfile.ZipFile(path) as archive:
             member = _csv_member(path, archive)
             if member.flag_bits & _ENCRYPTED:
@@ -88,7 +88,7 @@ def _open_member(path: Path) -> BinaryIO:
     except zipfile.BadZipFile as error:
         raise DatasetError(f"{path} is a broken or truncated zip: {error}") from error
     except NotImplementedError as error:
-        raise DatasetError(f"{path} is packed in a way that cannot be read: {error}") from error
+        raise DatasetError(f"{path} uses an unsupported compression: {error}") from error
 
 
 def _csv_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

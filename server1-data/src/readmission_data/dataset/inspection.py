@@ -1,4 +1,4 @@
-"""Reads a data set once from end to end: its checksum, its header and whether it was generated."""
+"""Read a data set once: its checksum, its header and whether it was generated."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ UCI_SHA256: Final = "0689e7ec031237dc63031b938805c48377748761a3b26acab621567afa2
 """SHA-256 of `diabetic_data.csv`, 19,159,383 bytes, as UCI publishes it in data set 296."""
 
 SYNTHETIC_PREFIX: Final = "99099099"
-"""How the 15 digits of every generated encounter and patient number start.
+"""The prefix of the 15-digit numbers of every generated encounter and patient.
 
-The range is reserved: the sample is known for what it is by its rows, also when it was renamed, zipped, cut,
-mixed into other data or served by a feed. No side file can be lost, and no cell breaks the schema.
+The range is reserved: the rows identify the sample even if it was renamed, zipped, cut, mixed into other data
+or served by a feed. There is no side file to lose, and no cell violates the schema.
 """
 
 _SYNTHETIC_NUMBER = re.compile(rb'[\n,"]' + SYNTHETIC_PREFIX.encode() + rb'\d{7}[\r\n,"]')
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 
 def inspect(path: Path, cache_dir: Path) -> DatasetFile:
-    """Return what the file holds; raises `DatasetError` where it cannot be a data set.
+    """Return a description of the file. Raise `DatasetError` if it cannot be a data set.
 
-    The result is remembered in `cache_dir` for as long as the file's size, times and inode stay the same, so
-    that each load need not unpack all of it twice.
+    The result is cached in `cache_dir` as long as the file's size, times and inode stay the same, so that a
+    load need not unpack the file twice.
     """
     path = path.absolute()
     state = status(path)
@@ -73,7 +73,7 @@ def _scan(path: Path, stream: BinaryIO, first: bytes) -> tuple[str, bool]:
         digest.update(chunk)
         rows = True
         window = tail + chunk
-        # The plain search is ten times as fast as the pattern, and nearly always enough.
+        # The plain search is ten times faster than the pattern, and nearly always enough.
         if not synthetic and SYNTHETIC_PREFIX.encode() in window:
             synthetic = _SYNTHETIC_NUMBER.search(window) is not None
         tail = window[-_OVERLAP:]
@@ -113,7 +113,7 @@ def _recall(memo: Path, identity: list[object]) -> tuple[str, bool] | None:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("the note %s is ignored: %s", memo, error)
+        log.warning("ignoring the cached checksum in %s: %s", memo, error)
     return None
 
 
@@ -125,5 +125,5 @@ def _remember(memo: Path, identity: list[object], found: tuple[str, bool]) -> No
         temporary.write_text(json.dumps({"identity": identity, "sha256": sha256, "synthetic": synthetic}))
         temporary.replace(memo)
     except OSError as error:
-        # A cache that cannot be written costs a tenth of a second at the next load, and no more.
-        log.warning("the checksum of %s could not be noted: %s", identity[1], error)
+        # Without a cache, the next load takes a tenth of a second longer.
+        log.warning("could not cache the checksum of %s: %s", identity[1], error)

@@ -1,4 +1,4 @@
-"""Finds the data set: where the setting says, in the usual folders, at UCI, or else generates a sample."""
+"""Find the data set in the setting, the usual folders or at UCI, or generate a sample."""
 
 import hashlib
 import logging
@@ -22,29 +22,30 @@ FILE_NAMES: Final = (
     "diabetes-130-us-hospitals.csv",
     "diabetic_data.csv",
     "diabetic_data.zip",
-    # As UCI's own page saves it.
+    # The name under which UCI's page saves it.
     PurePosixPath(UCI_URL).name,
 )
-"""The names under which the data set is looked for in a folder, the first that is there wins."""
+"""The file names to look for in a folder, in this order."""
 
 CHECKOUT: Final = Path(__file__).resolve().parents[4]
-"""The folder that holds `server1-data`, where the package runs from its checkout."""
+"""The folder that contains `server1-data`, if the package runs from a checkout."""
 
 log = logging.getLogger(__name__)
 
 
 def find(settings: DataSettings, *, checkout: Path = CHECKOUT, uci_url: str = UCI_URL) -> DatasetFile:
-    """Return the data set to load, checked from end to end.
+    """Return the data set to load, completely checked.
 
-    Looked for in this order: the setting `dataset`, `data/` in the checkout, `../shared/data/` beside it,
-    UCI's address, and the synthetic sample where `allow_synthetic` is set. What is found first counts: if it
-    is broken, that is an error, and nothing else is taken in its place.
+    The order is: the setting `dataset`, `data/` in the checkout, `../shared/data/` next to it, UCI's address,
+    and the synthetic sample if `allow_synthetic` is set. The first one found counts: if it is broken, that is
+    an error, and no other one is used instead.
 
     Only a file that the setting names may be a hospital's own data. A file that is found by its name, or
-    comes from UCI, has to be the public data set (or a generated sample, which says so itself): otherwise a
-    damaged copy would pass for somebody's data. The setting `dataset_sha256` binds any file to one content.
+    comes from UCI, must be the public data set (or a generated sample, which identifies itself): otherwise a
+    damaged copy could pass for somebody's own data. The setting `dataset_sha256` pins the content of any
+    file.
 
-    Raises `DatasetError` with what was wrong, or with all that was tried.
+    Raise `DatasetError` with what is wrong, or with everything that was tried.
     """
     if settings.dataset:
         return _named(settings, settings.dataset, uci_url)
@@ -59,13 +60,9 @@ def find(settings: DataSettings, *, checkout: Path = CHECKOUT, uci_url: str = UC
     except DatasetError as error:
         tried.append(str(error))
     if settings.allow_synthetic and not settings.dataset_sha256:
-        log.warning(
-            "no real data set is to be had (%s); a SYNTHETIC sample takes its place", "; ".join(tried)
-        )
+        log.warning("No real data set found (%s); using a SYNTHETIC sample", "; ".join(tried))
         return inspect(synthetic.sample(settings.cache_dir), settings.cache_dir)
-    raise DatasetError(
-        f"no data set is to be had: {'; '.join(tried)}; name a zip or csv with READMISSION_DATASET"
-    )
+    raise DatasetError(f"no data set found: {'; '.join(tried)}; set READMISSION_DATASET to a zip or csv")
 
 
 def _named(settings: DataSettings, name: str, uci_url: str) -> DatasetFile:
@@ -76,7 +73,7 @@ def _named(settings: DataSettings, name: str, uci_url: str) -> DatasetFile:
         raise DatasetError("READMISSION_DATASET is neither a path nor a full http or https address")
     if name == uci_url:
         return _from_uci(settings, uci_url)
-    # Two addresses may end in the same name.
+    # Different addresses may end in the same file name.
     file_name = Path(unquote(parts.path)).name or "dataset"
     target = settings.cache_dir / f"{hashlib.sha256(name.encode()).hexdigest()[:12]}-{file_name[-80:]}"
     fetch(name, target, lambda part: _checked_download(part, name, settings, own=True))
@@ -89,7 +86,7 @@ def _from_uci(settings: DataSettings, uci_url: str) -> DatasetFile:
         try:
             return _accept(inspect(target, settings.cache_dir), settings, own=False)
         except DatasetError as error:
-            log.warning("%s is downloaded again: %s", target, error)
+            log.warning("downloading %s again: %s", target, error)
             target.unlink()
     fetch(uci_url, target, lambda part: _checked_download(part, uci_url, settings, own=False))
     return inspect(target, settings.cache_dir)
@@ -125,5 +122,5 @@ def _accept(file: DatasetFile, settings: DataSettings, *, own: bool) -> DatasetF
             f" but must be {UCI_SHA256}; name your own data with READMISSION_DATASET"
         )
     if file.kind == "own":
-        log.warning("%s is not the public data set: it is taken for your own data", file.path)
+        log.warning("%s is not the public data set: treating it as your own data", file.path)
     return file

@@ -1,1 +1,1 @@
-"""What an encounter is: its columns, their types, levels and ranges."""
+"""The definition of an encounter: its columns, their types, levels and ranges."""

@@ -7,12 +7,12 @@ from typing import Final
 from readmission_data.encounters import levels
 
 MISSING: Final = "?"
-"""How the CSV spells a missing value."""
+"""The CSV's mark of a missing value."""
 
 ICD9_PATTERN: Final = (
     r"(?:(?:[0-9]{1,3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[89][0-9]{2}(?:\.[0-9])?|E0[0-3][0-9]\.[0-9])"
 )
-"""An ICD-9-CM code, with its point; `icd9_codes` says which texts are the same code.
+"""An ICD-9-CM code, with its point; `icd9_codes` defines which texts are the same code.
 
 External causes (E) have at most one decimal, all others two: no code is longer than six characters. They are
 E800 to E999, and E000 to E030 for activities, which need their decimal: without it E039 would pass, which is
@@ -21,7 +21,7 @@ ICD-10's E03.9. No other code of ICD-10 passes except E80 to E89 without their p
 
 
 class Kind(StrEnum):
-    """What a column holds."""
+    """The type of a column."""
 
     IDENTIFIER = "identifier"
     INTEGER = "integer"
@@ -33,9 +33,9 @@ class Kind(StrEnum):
 class Column:
     """One column of an encounter.
 
-    `csv_name` is the header's spelling, `name` the same with underscores for hyphens (databases, requests
-    and the model's graph). `minimum` and `maximum` bound an integer, both included. `missing` tells whether
-    `?` is allowed.
+    `csv_name` is the name in the CSV's header, `name` the same with underscores for hyphens (in databases,
+    requests and the model's graph). `minimum` and `maximum` are inclusive bounds of an integer. `missing` is
+    true if `?` is allowed.
     """
 
     csv_name: str
@@ -47,7 +47,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The column's name wherever a hyphen cannot stand."""
+        """The column's name without hyphens."""
         return self.csv_name.replace("-", "_")
 
 
@@ -88,7 +88,7 @@ DRUG_NAMES: Final = (
     "metformin-rosiglitazone",
     "metformin-pioglitazone",
 )
-"""The 23 diabetes drugs, as the header spells them."""
+"""The 23 diabetes drugs, as in the CSV's header."""
 
 COLUMNS: Final[tuple[Column, ...]] = (
     _identifier("encounter_id"),
@@ -100,8 +100,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _category("admission_type_id", levels.ADMISSION_TYPES),
     _category("discharge_disposition_id", levels.DISCHARGE_DISPOSITIONS),
     _category("admission_source_id", levels.ADMISSION_SOURCES),
-    # The study took stays of 1 to 14 days (Strack et al. 2014, section 2.2). The other bounds are what a
-    # stay can plausibly reach, above everything the data set holds (132, 6, 81, 42, 76, 21 and 16).
+    # The study included stays of 1 to 14 days (Strack et al. 2014, section 2.2). The other bounds are
+    # plausible for a stay, and above every value in the data set (132, 6, 81, 42, 76, 21 and 16).
     _integer("time_in_hospital", 1, 14),
     _category("payer_code", levels.PAYER_CODES, missing=True),
     _category("medical_specialty", levels.MEDICAL_SPECIALTIES, missing=True),
@@ -131,7 +131,7 @@ IDENTIFIERS: Final = ("encounter_id", "patient_nbr")
 TARGET: Final = "readmitted"
 
 PREDICTORS: Final = tuple(column for column in COLUMNS if column.name not in {*IDENTIFIERS, "weight", TARGET})
-"""What a model may see, and so the fields of a request: 46 columns.
+"""The columns that a model may use, and so the fields of a request: 46 columns.
 
 `weight` is left out because 97 % of it is missing.
 """

@@ -1,4 +1,4 @@
-"""The header of a CSV of encounters, read alike in a file and in a feed's answer."""
+"""The header of a CSV of encounters, read the same way from a file and from a feed's response."""
 
 import csv
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _INDEX_NAMES: Final = frozenset({"", "Unnamed: 0"})
 
 
 def read(line: bytes) -> tuple[str, ...]:
-    """Return the column names of a header, in its order, with underscores for hyphens.
+    """Return the column names of a header in its order, with underscores for hyphens.
 
     The columns may come in any order. Raise ValueError with what is wrong if one is missing, unknown or
     repeated, or the line is not a header.

@@ -1,8 +1,8 @@
-"""The texts that mean the same ICD-9-CM code, and the one of them that the tables keep.
+"""The texts of the same ICD-9-CM code, and the canonical one that the tables store.
 
 The data set writes a code without leading zeros and without zeros at the end of its decimals: "8" is 008,
-"250" is 250.00 and "250.6" is 250.60. No two codes meet in one text: a code that has decimals is no valid
-code without them, so "428" can only be a short form of 428.0 (ADR 25).
+"250" is 250.00 and "250.6" is 250.60. No text is ambiguous: a code that has decimals is not valid without
+them, so "428" can only be a short form of 428.0 (ADR 25).
 """
 
 import re
@@ -17,7 +17,7 @@ CANONICAL: Final = (
 )
 """Replacements, in this order, that turn each text of a code into the canonical one.
 
-The codes of activities (E000 to E030) keep their decimal: the pattern takes them only with it.
+The codes of activities (E000 to E030) keep their decimal: the pattern accepts them only with it.
 """
 
 _DIGITS: Final = 3
@@ -25,7 +25,7 @@ _CODE: Final = re.compile(ICD9_PATTERN)
 
 
 def canonical(code: str) -> str:
-    """Return a code as the tables keep it ("008.40" -> "8.4"); other texts, such as "?", stay as they are."""
+    """Return a code as the tables store it ("008.40" -> "8.4"); other texts, such as "?", stay unchanged."""
     if not _CODE.fullmatch(code):
         return code
     for pattern, replacement in CANONICAL:

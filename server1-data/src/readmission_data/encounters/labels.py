@@ -1,9 +1,9 @@
-"""What people read for a column, a level, a group or a unit, in English and in Spanish.
+"""The labels of columns, levels, groups and units, in English and in Spanish.
 
-The texts are data: `field_labels.csv` holds one line a predictor, `level_labels.csv` one line a level. Their
-meanings come from `IDS_mapping.csv` of the data set and from Strack et al. 2014, table 1. The data set
-publishes the payer codes without their meaning: those that US hospitals use alike are read out, the others
-keep their code.
+The texts are data: `field_labels.csv` has one line per predictor, `level_labels.csv` one line per level.
+Their meanings come from `IDS_mapping.csv` of the data set and from Strack et al. 2014, table 1. The data set
+does not explain its payer codes: those with a common meaning in US hospitals have a label, the others keep
+their code.
 """
 
 import csv
@@ -16,11 +16,11 @@ from readmission_data.encounters.columns import BY_NAME as COLUMNS
 from readmission_data.encounters.columns import DRUGS, MISSING, Kind
 
 GROUPS: Final = ("patient", "stay", "diagnoses", "labs", "drugs", "history")
-"""The groups that a form shows the fields in, in that order."""
+"""The groups of fields in a form, in this order."""
 
 
 class Text(NamedTuple):
-    """The same words in both languages."""
+    """The same text in both languages."""
 
     en: str
     es: str
@@ -28,7 +28,7 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FieldText:
-    """What a form shows for one predictor. `unit` is None where the column is no count."""
+    """The labels of one predictor in a form. `unit` is None if the column is not a count."""
 
     group: str
     label: Text
@@ -62,7 +62,7 @@ def _levels() -> dict[str, dict[str, Text]]:
 
 
 def field(name: str) -> FieldText:
-    """Return the texts of one predictor; KeyError where the column is none."""
+    """Return the labels of one predictor. Raise `KeyError` if the column is not a predictor."""
     return _fields()[name]
 
 
@@ -76,7 +76,7 @@ def levels(name: str) -> dict[str, Text]:
 
 
 def groups() -> dict[str, Text]:
-    """Return the label of each group of fields, in the order a form shows them."""
+    """Return the label of each group of fields, in the order of the form."""
     return {name: _levels()["group"][name] for name in GROUPS}
 
 
@@ -86,5 +86,5 @@ def icd9_groups() -> dict[str, Text]:
 
 
 def missing() -> Text:
-    """Return the label of a value that is not known."""
+    """Return the label of an unknown value."""
     return _levels()["missing"][MISSING]

@@ -1,1 +1,1 @@
-"""What a model version is: graph, schema, golden rows, card and the folder that holds them."""
+"""The content of a model version: graph, schema, golden rows, card and the folder with all of them."""

@@ -1,7 +1,7 @@
 """The shape of `input_schema.json`, `golden_rows.json` and `manifest.json`.
 
-Server 3 has a reader of its own: what both sides agree on is `docs/contracts/input_schema.schema.json`, which
-is these models written as a JSON Schema.
+Server 3 has its own reader. Both sides agree on `docs/contracts/input_schema.schema.json`, the JSON Schema of
+these models.
 """
 
 from datetime import datetime
@@ -11,10 +11,10 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = "1.1"
-"""Major.minor. A reader takes every minor version of a major version it knows."""
+"""Major.minor. A reader accepts every minor version of a major version that it knows."""
 
 MODEL_NAME: Final = "best_diabetes_readmission_model"
-"""The name under which every version is registered."""
+"""The registered model of every version."""
 
 MODEL_FILE: Final = "model.onnx"
 SCHEMA_FILE: Final = "input_schema.json"
@@ -38,21 +38,21 @@ class _Part(BaseModel):
 
 
 class Words(_Part):
-    """The same words in English and in Spanish."""
+    """The same text in English and in Spanish."""
 
     en: str = Field(min_length=1)
     es: str = Field(min_length=1)
 
 
 class Level(_Part):
-    """One value that a category can take, spelled as in the CSV."""
+    """One value of a category, written as in the CSV."""
 
     value: str
     label: Words
 
 
 class Group(_Part):
-    """Fields that a form shows together."""
+    """A group of fields in a form."""
 
     name: str
     label: Words
@@ -64,7 +64,7 @@ def _check_shares(shares: list[float]) -> None:
 
 
 class LevelShares(_Part):
-    """Share of each level in the train split; `?` stands for a missing value."""
+    """Share of each level in the train split; `?` is a missing value."""
 
     levels: dict[str, Share]
 
@@ -75,7 +75,7 @@ class LevelShares(_Part):
 
 
 class GroupShares(_Part):
-    """Share of each group of diagnoses in the train split; `?` stands for a missing code."""
+    """Share of each group of diagnoses in the train split; `?` is a missing code."""
 
     groups: dict[str, Share]
 
@@ -88,7 +88,7 @@ class GroupShares(_Part):
 class Histogram(_Part):
     """Shares of the train split between ascending inner edges.
 
-    Bin i holds the values v with edges[i-1] <= v < edges[i]; the first and the last bin are open.
+    Bin i contains the values v with edges[i-1] <= v < edges[i]; the first and the last bin are open.
     """
 
     edges: list[float]
@@ -97,7 +97,7 @@ class Histogram(_Part):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if len(self.shares) != len(self.edges) + 1:
-            raise ValueError("a histogram has one share more than inner edges")
+            raise ValueError("a histogram must have one more share than inner edges")
         if any(low >= high for low, high in pairwise(self.edges)):
             raise ValueError("edges must ascend")
         _check_shares(self.shares)
@@ -121,7 +121,7 @@ class _Field(_Part):
 
 
 class CategoryField(_Field):
-    """A field that takes one of its levels. Where `absent` is `?`, a request may also send `?` or null."""
+    """A field whose value is one of its levels. If `absent` is `?`, a request may also send `?` or null."""
 
     kind: Literal["category"] = "category"
     levels: list[Level]
@@ -130,7 +130,7 @@ class CategoryField(_Field):
 
 
 class IntegerField(_Field):
-    """A count from `minimum` to `maximum`, both included."""
+    """A count from `minimum` to `maximum`, inclusive."""
 
     kind: Literal["integer"] = "integer"
     minimum: int
@@ -141,7 +141,7 @@ class IntegerField(_Field):
 
 
 class Icd9Field(_Field):
-    """An ICD-9-CM code that matches `pattern` as a whole; `?` or null where there is none."""
+    """An ICD-9-CM code that fully matches `pattern`; `?` or null if there is none."""
 
     kind: Literal["icd9"] = "icd9"
     pattern: str
@@ -153,7 +153,7 @@ AnyField = Annotated[CategoryField | IntegerField | Icd9Field, Field(discriminat
 
 
 class Icd9Groups(_Part):
-    """The nine groups of Strack et al. 2014: `codes` takes what stands before the point of a code."""
+    """The nine groups of Strack et al. 2014: `codes` maps the part of a code before the point to a group."""
 
     labels: dict[str, Words]
     codes: dict[str, str]
@@ -166,7 +166,7 @@ class Icd9Groups(_Part):
 
 
 class Dataset(_Part):
-    """What the model was trained on."""
+    """The data that the model was trained on."""
 
     kind: Literal["uci", "own", "synthetic"]
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -189,7 +189,7 @@ class Graph(_Part):
 
 
 class Interval(_Part):
-    """A measure with its 95 % bootstrap interval, where one was taken."""
+    """A measure with its 95 % bootstrap interval, if one was computed."""
 
     value: float
     low: float | None = None
@@ -233,14 +233,14 @@ class Condition(_Part):
 
 
 class Contradiction(_Part):
-    """Values that do not fit together. Serving warns and still answers."""
+    """Values that contradict each other. Serving warns but still answers."""
 
     when: list[Condition] = Field(min_length=1, description="All of them have to be true")
     message: Words = Field(description="One sentence to show with the answer")
 
 
 class Coverage(_Part):
-    """How often the intervals agree with what happened, in one group of test patients."""
+    """How often the intervals agree with the outcomes, in one group of test patients."""
 
     column: str
     level: str
@@ -290,7 +290,7 @@ class InputSchema(_Part):
     scores: Scores
     metrics: dict[str, dict[str, Interval]]
     examples: list[Example]
-    # Since 1.1. A version that was registered before has none of them.
+    # Since 1.1; versions that were registered earlier have none of them.
     cohort: Cohort | None = Field(default=None, description="Whom the model may score")
     contradictions: list[Contradiction] = Field(default=[], description="Values to warn about")
     intervals: RiskIntervals | None = Field(default=None, description="Uncertainty of one risk")
@@ -301,13 +301,13 @@ class InputSchema(_Part):
         used = {field.name for field in self.fields if field.used}
         taken = [*self.graph.numeric, *self.graph.categorical]
         if set(taken) != used or len(set(taken)) != len(taken):
-            raise ValueError("the graph's columns are not the fields marked as used")
+            raise ValueError("the graph's columns differ from the fields marked as used")
         if any(kinds[name] != "integer" for name in self.graph.numeric):
-            raise ValueError("a numeric column of the graph is no integer field")
+            raise ValueError("a numeric column of the graph is not an integer field")
         if any(kinds[name] == "integer" for name in self.graph.categorical):
             raise ValueError("a categorical column of the graph is an integer field")
         if any(set(example.patient) != set(kinds) for example in self.examples):
-            raise ValueError("an example patient does not carry each field once")
+            raise ValueError("an example patient must have each field exactly once")
         return self
 
     @model_validator(mode="after")
@@ -328,7 +328,7 @@ class InputSchema(_Part):
 
 
 class GoldenRow(_Part):
-    """The inputs of the graph for one invented patient, and the probability that sklearn gives them."""
+    """The inputs of the graph for one invented patient, and scikit-learn's probability for them."""
 
     numeric: list[float]
     categorical: list[str]
@@ -336,7 +336,7 @@ class GoldenRow(_Part):
 
 
 class GoldenRows(_Part):
-    """Rows that a server scores before it serves a version; none may differ by more than `tolerance`."""
+    """Rows that a server scores before it serves a version; no risk may differ by more than `tolerance`."""
 
     rows: list[GoldenRow] = Field(min_length=1)
     tolerance: float = Field(gt=0)

@@ -1,7 +1,7 @@
 """The half of the graph that skl2onnx writes: from features to the probability of readmission.
 
-It computes in double precision. Trees compare a feature with a threshold that no float32 may hold, and add up
-hundreds of leaves: in single precision a probability came out up to 9.5e-7 off, with 1e-6 allowed.
+It computes in double precision. Trees compare a feature with thresholds that float32 cannot represent, and
+add up hundreds of leaves: in single precision, probabilities were off by up to 9.5e-7, with 1e-6 allowed.
 """
 
 from collections.abc import Mapping
@@ -49,8 +49,8 @@ def convert(
 ) -> onnx.GraphProto:
     """Return the nodes from `features` float32 [N, width] to `probability` float32 [N].
 
-    `estimator` is a fitted binary classifier; its risk is the second class's probability. Raises
-    ConversionError where skl2onnx knows no converter.
+    `estimator` is a fitted binary classifier; its risk is the second class's probability. Raise
+    `ConversionError` if skl2onnx has no converter for it.
     """
     _register_lightgbm()
     try:

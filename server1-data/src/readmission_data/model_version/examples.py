@@ -1,4 +1,4 @@
-"""Three invented patients to try a model with. None of them is, or is made from, a real one."""
+"""Three invented patients to try a model with. None of them is, or is derived from, a real patient."""
 
 from typing import Final
 
@@ -101,4 +101,4 @@ _FREQUENT_STAYS: Final[Patient] = {
 }
 
 PATIENTS: Final = (_PLANNED_OPERATION, _CHEST_PAIN, _FREQUENT_STAYS)
-"""From the least to the most likely to come back, as a clinician would order them."""
+"""From the least to the most likely readmission, as a clinician would order them."""

@@ -1,4 +1,4 @@
-"""Draws the rows that a server scores before it serves a version."""
+"""Draw the rows that a server scores before it serves a version."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ ROWS: Final = 64
 TOLERANCE: Final = 1e-6
 
 UNKNOWN_LEVEL: Final = "a level of tomorrow"
-"""Stands for what the model never saw; the request's checks refuse it, the graph must still take it."""
+"""An unseen level: the checks of a request refuse it, but the graph must still accept it."""
 
 _UNKNOWN_CODES: Final = ("1000", "V99.9", "E801.1", "007", "")
 _UNUSUAL_SHARE: Final = 0.08
@@ -21,14 +21,14 @@ _UNUSUAL_SHARE: Final = 0.08
 def draw(train: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     """Return an encounters frame of `rows` invented patients.
 
-    Each predictor is drawn by itself from its values in `train` (an encounters frame), so that a row is
-    nobody's; one value in twelve is then made missing or unknown, or an integer's bound.
+    Each predictor is drawn independently from its values in `train` (an encounters frame), so that no row is
+    a real patient. Then one value in twelve becomes missing, unknown, or an integer's bound.
     """
     random = np.random.default_rng(seed)
     drawn: dict[str, object] = {}
     for column in PREDICTORS:
         values = train[column.name]
-        # A copy per column: the same draw for two columns would put a patient's values side by side.
+        # A separate draw per column: a shared draw would combine values of the same patient.
         picked = values.iloc[random.integers(len(values), size=rows)]
         unusual = random.random(rows) < _UNUSUAL_SHARE
         if column.kind is Kind.INTEGER:

@@ -1,4 +1,4 @@
-"""Writes the ONNX graph of a model: from the fields of a patient, as the CSV spells them, to the risk.
+"""Build the ONNX graph of a model: from the fields of a patient, as written in the CSV, to the risk.
 
 The first half is assembled here from the encoding's tables, the second half by skl2onnx from the estimator:
 
@@ -6,8 +6,8 @@ The first half is assembled here from the encoding's tables, the second half by 
     -> codes of keys -> rows of the level tables
     numeric [N, K] @ weights + the sum of those rows -> features [N, F] -> estimator -> probability [N]
 
-All level tables lie below each other in one, so that one look-up serves all keys: a graph with one input and
-one look-up a field took four times as long for one row.
+All level tables are stacked into one, so that one look-up serves all keys: a graph with one input and one
+look-up per field took four times as long for one row.
 """
 
 from dataclasses import dataclass, field
@@ -29,19 +29,19 @@ PROBABILITY: Final = "probability"
 _ML_DOMAIN: Final = "ai.onnx.ml"
 
 OPSETS: Final = {"": 20, _ML_DOMAIN: 3}
-"""20 is the first with StringConcat and StringSplit."""
+"""20 is the first version with StringConcat and StringSplit."""
 
 IR_VERSION: Final = 9
 
 _NO_ROW: Final = -1
 
 _Attribute: TypeAlias = Any
-"""What onnx.helper takes as an attribute: a number, a text or a list of either."""
+"""The attributes that onnx.helper accepts: a number, a text or a list of either."""
 
 
 @dataclass
 class _Nodes:
-    """Nodes and constants of the half that is assembled by hand."""
+    """Nodes and constants of the half that is assembled here."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Nodes:
         return output
 
     def joined(self, columns: list[str], output: str) -> str:
-        """Put matrices [N, ...] beside each other."""
+        """Concatenate matrices [N, ...] along their columns."""
         return columns[0] if len(columns) == 1 else self.add("Concat", columns, output, axis=1)
 
     def constant(self, name: str, values: npt.NDArray[np.generic]) -> str:
@@ -62,18 +62,18 @@ class _Nodes:
 def _stems(graph: _Nodes, named: str, columns: Int64Array) -> str:
     """Add the nodes that cut some columns of `field=text` at the point: `field=stem` [N, columns]."""
     codes = graph.add("Gather", [named, graph.constant("stem_columns", columns)], "codes", axis=1)
-    # With its prefix no text is empty, so that each has a first part even where the value is "" or ".5".
+    # With its prefix no text is empty, so each has a first part even if the value is "" or ".5".
     graph.nodes.append(
         helper.make_node("StringSplit", [codes], ["code_parts", "code_part_counts"], "split", delimiter=".")
     )
     bounds = [graph.constant(name, np.array([value])) for name, value in (("from", 0), ("to", 1), ("at", 2))]
     first = graph.add("Slice", ["code_parts", *bounds], "first_parts")
-    # Where there is no row there is no part to slice either: the shape must come from N itself.
+    # Without rows there is no part to slice, so the shape must come from N itself.
     return graph.add("Reshape", [first, graph.constant("stems_shape", np.array([0, len(columns)]))], "stems")
 
 
 def _ids(graph: _Nodes, codes: KeyCodes) -> str:
-    """Add the nodes that give the ids [N, parts] of a row's texts, stems and groups."""
+    """Add the nodes that compute the ids [N, parts] of a row's texts, stems and groups."""
     fields = codes.encoding.categorical
     prefixes = np.array([[f"{name}=" for name in fields]], dtype=object)
     named = graph.add("StringConcat", [graph.constant("prefixes", prefixes), CATEGORICAL], "named")
@@ -103,7 +103,7 @@ def _ids(graph: _Nodes, codes: KeyCodes) -> str:
 
 
 def _contributions(graph: _Nodes, encoding: Encoding) -> str:
-    """Add the nodes that look up each key's row [N, keys, F] and sum the rows up [N, F]."""
+    """Add the nodes that look up each key's row [N, keys, F] and sum the rows [N, F]."""
     codes = KeyCodes(encoding)
     weighed = graph.add(
         "MatMul", [_ids(graph, codes), graph.constant("part_weights", codes.weights)], "crossed"
@@ -133,7 +133,7 @@ def _contributions(graph: _Nodes, encoding: Encoding) -> str:
 
 
 def _features(graph: _Nodes, encoding: Encoding) -> str:
-    """Add the nodes that give the features [N, F], the same numbers as `Encoding.transform`."""
+    """Add the nodes that compute the features [N, F], equal to those of `Encoding.transform`."""
     parts = [_contributions(graph, encoding)] if encoding.keys else []
     if encoding.numeric:
         weights = graph.constant("numeric_weights", encoding.weights)
@@ -156,8 +156,8 @@ def build(encoding: Encoding, estimator: object) -> onnx.ModelProto:
     """Return the graph of an encoding and the estimator that was trained on its features.
 
     Inputs: `numeric` float32 [N, K] and `categorical` string [N, M], columns as in `encoding.numeric` and
-    `encoding.categorical`; output: `probability` float32 [N]. Raises ConversionError where the estimator
-    has no converter. Whether the graph computes the same numbers is for `parity` to say.
+    `encoding.categorical`; output: `probability` float32 [N]. Raise `ConversionError` if the estimator has no
+    converter. `parity` checks that the graph computes the same numbers.
     """
     graph = _Nodes()
     features = _features(graph, encoding)

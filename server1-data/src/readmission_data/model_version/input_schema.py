@@ -1,4 +1,4 @@
-"""Builds `input_schema.json`: what server 3 knows of a model version beside its graph."""
+"""Build `input_schema.json`: everything that server 3 knows about a model version besides its graph."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ _NOT_MEASURED: Final = ("max_glu_serum", "A1Cresult")
 
 @dataclass(frozen=True)
 class Described:
-    """What a schema says of one model, beside the fields themselves.
+    """The content of a schema for one model, besides the fields themselves.
 
     `validation_risk` [n] is the model's probability for each row of the validation split; `examples_risk` [3]
     that for each of `examples.PATIENTS`.
@@ -63,7 +63,7 @@ def _words(text: labels.Text) -> Words:
 
 
 def _absent(column: Column) -> str | None:
-    """Return what stands for a column that a request leaves out; None where it must be there."""
+    """Return the default of a column that a request omits, or None if the column is required."""
     if column.missing:
         return MISSING
     if column.name in _NOT_MEASURED:
@@ -72,9 +72,9 @@ def _absent(column: Column) -> str | None:
 
 
 def _mode(values: pd.Series) -> str:
-    """Return the most frequent known value; of several the first in order, so that a rerun gives the same.
+    """Return the most frequent known value; ties go to the first in order, so that reruns agree.
 
-    A field that no encounter has, as payer_code in the first rows, is as good as missing.
+    If no encounter has the field, as with payer_code in the first rows, return the mark of a missing value.
     """
     known = marginals.text(values)
     known = known[known != MISSING]
@@ -82,7 +82,7 @@ def _mode(values: pd.Series) -> str:
 
 
 def field(column: Column, train: pd.Series, groups: Mapping[str, str], *, used: bool) -> AnyField:
-    """Describe one predictor by its column, its texts and its values in the train split [n]."""
+    """Describe one predictor by its column, its labels and its values in the train split [n]."""
     words = labels.field(column.name)
     absent = _absent(column)
     about = {
@@ -130,7 +130,7 @@ def field(column: Column, train: pd.Series, groups: Mapping[str, str], *, used: 
 
 
 def _examples(risk: npt.NDArray[np.floating]) -> list[Example]:
-    """Name the invented patients by the order in which this model puts them."""
+    """Name the invented patients by the order of their risks under this model."""
     return [
         Example(name=name, patient=examples.PATIENTS[index])
         for name, index in zip(examples.NAMES, np.argsort(risk, kind="stable"), strict=True)
@@ -140,8 +140,8 @@ def _examples(risk: npt.NDArray[np.floating]) -> list[Example]:
 def build(train: pd.DataFrame, groups: Mapping[str, str], described: Described) -> InputSchema:
     """Describe a model and the fields it takes.
 
-    `train` is the encounters frame of the train split's cohort; `groups` maps what stands before the point of
-    an ICD-9 code to one of the nine groups.
+    `train` is the encounters frame of the train split's cohort; `groups` maps the part of an ICD-9 code
+    before the point to one of the nine groups.
     """
     risk = described.validation_risk
     used = {*described.numeric, *described.categorical}
@@ -177,16 +177,16 @@ def build(train: pd.DataFrame, groups: Mapping[str, str], described: Described) 
 
 
 def write(schema: InputSchema, path: Path) -> None:
-    """Write a schema as JSON."""
+    """Return a schema as JSON."""
     path.write_text(schema.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> InputSchema:
-    """Read a schema; pydantic's ValidationError where it breaks the contract."""
+    """Return a schema from JSON. Raise pydantic's `ValidationError` if it violates the contract."""
     return InputSchema.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def json_schema() -> str:
-    """Return the contract as a JSON Schema, as it is kept in `docs/contracts/input_schema.schema.json`."""
+    """Return the contract as a JSON Schema, as stored in `docs/contracts/input_schema.schema.json`."""
     schema = InputSchema.model_json_schema(mode="serialization")
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"

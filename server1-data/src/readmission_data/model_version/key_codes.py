@@ -1,8 +1,8 @@
-"""The numbers that stand for texts inside the graph, so that crossed keys are sums instead of strings.
+"""The numbers that represent texts inside the graph, so that crossed keys are sums instead of strings.
 
-Every text that a level table or a group of diagnoses knows, together with its field, has an id from 1; any
-other text has 0. A key of several parts has the code `id1 + id2 * base + id3 * base**2`, shifted so that no
-two keys share a code: a look-up of one integer finds the row of a level, whatever it is crossed of.
+Every text in a level table or a group of diagnoses has, together with its field, an id from 1; any other text
+has id 0. A key of several parts has the code `id1 + id2 * base + id3 * base**2`, shifted so that no two keys
+share a code: looking up one integer finds the row of a level, however many fields are crossed.
 """
 
 from collections.abc import Iterable
@@ -31,31 +31,30 @@ _GROUPS: Final = (*icd9.GROUPS, MISSING)
 class KeyCodes:
     """Ids and codes of one encoding.
 
-    `texts` are the fields whose values are looked up as they are, `stems` those that are cut at the point
-    first, `groups` those whose group is a part of a key; `parts` is the order of a row's ids: texts, stems,
-    groups.
+    `texts` are the fields whose whole values are looked up, `stems` those that are first cut at the point,
+    `groups` those whose group is part of a key; `parts` is the order of a row's ids: texts, stems, groups.
     """
 
     encoding: Encoding
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The fields that a key takes as they are."""
+        """The fields whose whole values are part of a key."""
         return self._fields(Form.VALUE)
 
     @cached_property
     def stems(self) -> tuple[str, ...]:
-        """The fields that a key takes by what stands before the point, or by group."""
+        """The fields whose stem (the part before the point) or group is part of a key."""
         return self._fields(Form.STEM, Form.GROUP)
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
-        """The fields that a key takes by group."""
+        """The fields whose group is part of a key."""
         return self._fields(Form.GROUP)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What each column of a row's ids stands for."""
+        """The meaning of each column of a row's ids."""
         return (
             *(Part(field, Form.VALUE) for field in self.texts),
             *(Part(field, Form.STEM) for field in self.stems),
@@ -78,7 +77,7 @@ class KeyCodes:
 
     @cached_property
     def group_of_id(self) -> Int64Array:
-        """The group's number [ids + 1] behind the id of a stem; an unknown stem's is that of `other`."""
+        """The group's number [ids + 1] for the id of a stem; unknown stems belong to `other`."""
         numbers = np.full(len(self.ids) + 1, _GROUPS.index(icd9.OTHER) + 1)
         for text, number in self.ids.items():
             stem = text.partition("=")[2]
@@ -88,7 +87,7 @@ class KeyCodes:
 
     @cached_property
     def weights(self) -> Int64Array:
-        """What a part's id weighs in the code of each key [parts, keys]."""
+        """The weight of a part's id in the code of each key [parts, keys]."""
         column = {part: index for index, part in enumerate(self.parts)}
         weights = np.zeros((len(self.parts), len(self.encoding.keys)), dtype=np.int64)
         for number, key in enumerate(self.encoding.keys):
@@ -98,10 +97,10 @@ class KeyCodes:
 
     @cached_property
     def offsets(self) -> Int64Array:
-        """Where the codes of each key begin [keys]; raises RegistryError where 64 bits do not hold them."""
+        """The first code of each key [keys]. Raise `RegistryError` if the codes exceed 64 bits."""
         width = self._base ** max(len(key.parts) for key in self.encoding.keys)
         if width * len(self.encoding.keys) > _LARGEST:
-            raise RegistryError("the encoding crosses too many fields at once for codes of 64 bits")
+            raise RegistryError("the encoding crosses too many fields at once for 64-bit codes")
         return np.array([number * width for number in range(len(self.encoding.keys))], dtype=np.int64)
 
     def codes(self) -> Int64Array:

@@ -1,4 +1,4 @@
-"""Checksums of the files that server 3 reads of a version."""
+"""Checksums of the files of a version that server 3 reads."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def sha256(path: Path) -> str:
 
 
 def write(folder: Path) -> str:
-    """Write `manifest.json` over the files in `folder`; return its own SHA-256."""
+    """Write `manifest.json` for the files in `folder`, and return its own SHA-256."""
     path = folder / MANIFEST_FILE
     content = {name: sha256(folder / name) for name in sorted(FILES)}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -32,7 +32,7 @@ def write(folder: Path) -> str:
 
 
 def check(folder: Path, expected: str | None) -> None:
-    """Raise RegistryError if the manifest in `folder`, or a file that it lists, is not what was written.
+    """Raise `RegistryError` if the manifest in `folder`, or a file that it lists, was changed.
 
     `expected` is the manifest's own SHA-256, from the version's tag.
     """

@@ -1,4 +1,4 @@
-"""How the values of each predictor are spread over the train split: what drift is measured against."""
+"""The distribution of each predictor in the train split, the reference for drift."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _BINS: Final = 10
 
 
 def text(values: pd.Series) -> pd.Series:
-    """Return a column as the CSV spells it, `?` where a value is missing."""
+    """Return a column as written in the CSV, with `?` for missing values."""
     return values.astype(object).where(values.notna(), MISSING).astype(str)
 
 
@@ -24,7 +24,7 @@ def level_shares(values: pd.Series) -> LevelShares:
 
 
 def group_shares(codes: pd.Series, groups: dict[str, str]) -> GroupShares:
-    """Return the share of each ICD-9 group, missing codes under `?`, codes no group knows under `other`."""
+    """Return the share of each ICD-9 group, missing codes under `?`, codes without a group under `other`."""
     keys = text(codes).str.partition(".")[0]
     named = keys.map(groups).fillna("other").where(keys != MISSING, MISSING)
     shares = named.value_counts(normalize=True, sort=True)
@@ -38,7 +38,7 @@ def histogram(values: npt.NDArray[np.floating] | npt.NDArray[np.integer]) -> His
     # An edge at the minimum would leave the first bin empty, and the stability index divides by a share.
     edges = edges[edges > values.min()]
     if not edges.size and values.max() > values.min():
-        # More than nine tenths are the minimum: the rest is one bin.
+        # More than nine tenths have the minimum: all others are one bin.
         edges = np.array([values[values > values.min()].min()])
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=edges.size + 1)
     return Histogram(edges=edges.tolist(), shares=(counts / counts.sum()).tolist())

@@ -1,4 +1,4 @@
-"""Proves that a graph computes what scikit-learn computes, or refuses it."""
+"""Check that a graph computes the same probabilities as scikit-learn."""
 
 from collections.abc import Iterable
 from typing import Final, Protocol
@@ -13,7 +13,7 @@ from readmission_data.errors import ParityError
 from readmission_data.model_version import scoring
 
 TOLERANCE: Final = 1e-6
-"""The largest difference of two probabilities that is still the same model."""
+"""The largest difference of two probabilities at which the models still count as equal."""
 
 
 class Classifier(Protocol):
@@ -26,8 +26,8 @@ class Classifier(Protocol):
 def risk(encoding: Encoding, estimator: Classifier, frame: pd.DataFrame) -> scoring.Scores:
     """Return scikit-learn's probability [n] of readmission for an encounters frame.
 
-    The features are float32 numbers, handed over in double precision as in the graph: a tree decides the
-    same, and a linear model, which would scale and add up in the precision of its input, is not off by 5e-7.
+    The features are float32 numbers, passed in double precision as in the graph. Trees decide the same, and a
+    linear model, which computes in the precision of its input, would otherwise be off by 5e-7.
     """
     if frame.empty:
         return np.empty(0)
@@ -40,7 +40,7 @@ def worst_difference(
 ) -> float:
     """Return the largest difference of the two probabilities over all rows of some encounters frames.
 
-    NaN where either side gives one: no comparison lets it pass.
+    Return NaN if either side returns one; no comparison accepts it.
     """
     session = scoring.session(model.SerializeToString())
     worst = 0.0
@@ -58,7 +58,7 @@ def check(
     estimator: Classifier,
     frames: Iterable[pd.DataFrame],
 ) -> float:
-    """Return the worst difference; raise ParityError where it is above TOLERANCE."""
+    """Return the worst difference. Raise `ParityError` if it is above TOLERANCE."""
     difference = worst_difference(model, encoding, estimator, frames)
     # Written so that a NaN is refused.
     if not difference <= TOLERANCE:

@@ -1,11 +1,11 @@
 """The scikit-learn pipeline of a version, for notebooks: from an encounters frame to probabilities.
 
-It is kept in the version's folder `sklearn/`, in MLflow's scikit-learn flavour and the skops format. skops
-builds only the types that are named as trusted, so that opening a model runs no code that came with it:
+It is stored in the version's folder `sklearn/`, in MLflow's scikit-learn flavor and the skops format. skops
+builds only trusted types, so loading a model does not run any code from the file:
 
     mlflow.sklearn.load_model("models:/best_diabetes_readmission_model@production/sklearn")
 
-needs this package on the path and nothing else.
+needs only this package on the path.
 """
 
 import json
@@ -34,8 +34,8 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     """A fitted encoding as a step of a pipeline.
 
     Its parameters are plain lists and arrays, those of `Encoding`, so that they can be saved without pickle.
-    `levels` is one text a key, a JSON list: skops keeps a list of thousands of texts as as many nodes, which
-    took seconds to write and to open.
+    `levels` is one text per key, a JSON list: skops would store a list of thousands of texts as thousands of
+    nodes, which took seconds to write and to load.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     @cached_property
     def encoding(self) -> Encoding:
-        """The encoding that the parameters spell out; building it takes a tenth of a second, so once only."""
+        """The encoding that the parameters describe, cached because building it takes a tenth of a second."""
         return Encoding(
             features=tuple(
                 Feature(name, tuple(sources), FeatureKind(kind)) for name, sources, kind in self.features
@@ -81,7 +81,7 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is saved: the parameters alone."""
+        """Return the state to save: only the parameters."""
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "encoding"}
 
@@ -98,12 +98,12 @@ class FeatureEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         return np.array([name for name, _, _ in self.features], dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn that there is nothing left to fit."""
+        """Return True: there is nothing left to fit."""
         return True
 
 
 TRUSTED: Final = (f"{FeatureEncoder.__module__}.{FeatureEncoder.__qualname__}", *TRUSTED_TYPES)
-"""What skops may build when it opens a version's pipeline."""
+"""The types that skops may build when it loads a version's pipeline."""
 
 
 def assemble(encoding: Encoding, estimator: object) -> Pipeline:

@@ -1,8 +1,8 @@
-"""What the cross-validation script measured of each candidate, for the model card.
+"""The cross-validation script's figures of each candidate, for the model card.
 
 The script is run by hand (`server1-data/quality`); its figures are printed, never used to choose a model.
-The figures for the public data set come with this package, in `quality_reference.json`; the setting
-`quality_report` names another file, for a data set of your own.
+The figures for the public data set are part of this package, in `quality_reference.json`; the setting
+`quality_report` names another file for your own data set.
 """
 
 from pathlib import Path
@@ -42,7 +42,7 @@ class Spread(_Part):
 
 
 class Partitions(_Part):
-    """Quality over random partitions by patient, the whole pipeline fitted anew in each."""
+    """Quality over random partitions by patient, with the whole pipeline fitted in each."""
 
     number: int
     roc_auc: Spread
@@ -50,7 +50,7 @@ class Partitions(_Part):
 
 
 class CandidateFigures(_Part):
-    """What was measured of one candidate."""
+    """The figures of one candidate."""
 
     cross_validation: Figures | None = None
     partitions: Partitions | None = None
@@ -65,11 +65,11 @@ class QualityReport(_Part):
 
 
 def read(path: Path | None, dataset_sha256: str, candidate: str) -> CandidateFigures | None:
-    """Return what the report at `path`, by default the packaged one, says about one candidate.
+    """Return the figures of one candidate from the report at `path`, by default the packaged one.
 
-    None if the report is about another data set or does not cover the candidate: figures of another candidate
-    say nothing about this one. Raises RegistryError if the file cannot be read: a card without its figures
-    would look as if nobody had measured them.
+    Return None if the report is about another data set or does not cover the candidate: figures of another
+    candidate say nothing about this one. Raise `RegistryError` if the file cannot be read: a card without its
+    figures would look as if nobody had measured them.
     """
     path = path or PACKAGED
     try:

@@ -1,4 +1,4 @@
-"""Whom a version may score: the cohort's rules and the contradictions to warn about, with their texts."""
+"""The patients that a version may score: rules of the cohort, and contradictions to warn about."""
 
 from typing import Final
 
@@ -61,7 +61,7 @@ CONTRADICTIONS: Final = (
         ),
     ),
 )
-"""Combinations that no encounter of the public data set has: more likely a slip than a patient."""
+"""Combinations that no encounter of the public data set has: more likely a typing error than a patient."""
 
 
 def exclusions() -> Cohort:

@@ -1,4 +1,4 @@
-"""Scores encounters with an ONNX graph, the way server 3 does."""
+"""Score encounters with an ONNX graph, as server 3 does."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,11 +13,11 @@ from readmission_data.model_version.marginals import text
 Scores = npt.NDArray[np.float64]
 
 _ROWS_A_CALL: Final = 4_096
-"""Keeps the looked-up level rows of one call, [rows, fields, features], to some tens of megabytes."""
+"""Limits the looked-up level rows of one call, [rows, fields, features], to some tens of megabytes."""
 
 
 def session(graph: bytes) -> onnxruntime.InferenceSession:
-    """Return a session of a serialised graph on one thread of the CPU."""
+    """Return a session of a serialized graph on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -27,10 +27,10 @@ def session(graph: bytes) -> onnxruntime.InferenceSession:
 def inputs(
     frame: pd.DataFrame, numeric: Sequence[str], categorical: Sequence[str]
 ) -> dict[str, npt.NDArray[np.generic]]:
-    """Return what the graph takes for an encounters frame of N rows.
+    """Return the graph's inputs for an encounters frame of N rows.
 
-    `numeric` float32 [N, K] and `categorical` strings [N, M] spelled as in the CSV, `?` where missing; an
-    input without columns is left out, as in the graph.
+    `numeric` is float32 [N, K]; `categorical` is strings [N, M] as written in the CSV, with `?` for missing
+    values. An input without columns is omitted, as in the graph.
     """
     feeds: dict[str, npt.NDArray[np.generic]] = {}
     if numeric:

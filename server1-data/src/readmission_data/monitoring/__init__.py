@@ -1,1 +1,1 @@
-"""How the model does in use: what server 3 wrote down, against what the model was trained on."""
+"""The model in use: server 3's prediction log, compared with the training data."""

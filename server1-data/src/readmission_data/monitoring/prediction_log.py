@@ -1,4 +1,4 @@
-"""Reads the prediction log of server 3; its tables are described in `docs/contracts/prediction_log.sql`."""
+"""Read the prediction log of server 3; `docs/contracts/prediction_log.sql` describes its tables."""
 
 import json
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _NAME: Final = ["request_id", "number"]
 
 @dataclass(frozen=True)
 class PredictionLog:
-    """The latest predictions of one model, oldest first, and what became of the patients.
+    """The latest predictions of one model, oldest first, and their outcomes.
 
     predictions: a frame [n] of id, request_id, number, predicted_at (UTC), version, probability, class (0 or
     1), and readmitted (1.0 or 0.0, NaN while no outcome is known). inputs: the fields as the model saw them,
@@ -80,7 +80,7 @@ def read(settings: NotebookSettings, model: str) -> PredictionLog:
             "server 3's log and that the API has answered requests"
         ) from error
     if predictions.empty:
-        raise MonitoringError(f"the prediction log holds no prediction of {model}")
+        raise MonitoringError(f"the prediction log has no predictions of {model}")
     inputs = pd.DataFrame([json.loads(line) for line in predictions.pop("inputs")])
     return PredictionLog(_with_outcomes(predictions.drop(columns="model"), outcomes), inputs)
 
@@ -91,7 +91,7 @@ def _frame(connection: sa.Connection, query: sa.Select[tuple[object, ...]]) -> p
 
 
 def _with_outcomes(predictions: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
-    # A client that uses a request id twice has two predictions of that name: the later one counts.
+    # If a client uses a request id twice, the later prediction counts.
     last = ~predictions.duplicated(_NAME, keep="last")
     joined = predictions.merge(outcomes[[*_NAME, "readmitted"]], on=_NAME, how="left", validate="many_to_one")
     readmitted = joined["readmitted"].astype("float64")

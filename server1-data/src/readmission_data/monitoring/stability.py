@@ -1,4 +1,4 @@
-"""How far patients are from those that a version was trained on, field by field."""
+"""How far patients differ from those that a version was trained on, field by field."""
 
 from itertools import pairwise
 from typing import Final
@@ -20,10 +20,10 @@ from readmission_data.model_version.contract import (
 
 MODERATE: Final = 0.10
 LARGE: Final = 0.25
-"""From here on a population has changed somewhat, or much (Siddiqi, "Credit Risk Scorecards", 2006)."""
+"""Limits of a slight and of a large change of a population (Siddiqi, "Credit Risk Scorecards", 2006)."""
 
 _SMALLEST_SHARE: Final = 1e-4
-"""Stands for a share of zero, which has no logarithm."""
+"""Replaces a share of zero, which has no logarithm."""
 
 
 def stability_index(shares: pd.DataFrame) -> float:
@@ -39,7 +39,7 @@ def stability_index(shares: pd.DataFrame) -> float:
 def by_field(schema: InputSchema, inputs: pd.DataFrame) -> pd.Series:
     """Return the index of every field of the schema over the patients of `inputs` [n, fields].
 
-    The largest comes first. Raises MonitoringError where a field is not among the inputs.
+    The largest comes first. Raise `MonitoringError` if a field is not among the inputs.
     """
     absent = [field.name for field in schema.fields if field.name not in inputs]
     if absent:
@@ -66,7 +66,7 @@ def field_shares(field: AnyField, values: pd.Series, groups: Icd9Groups) -> pd.D
 
 
 def histogram_shares(histogram: Histogram, values: npt.NDArray[np.float64]) -> pd.DataFrame:
-    """Return `expected` and `actual` for each bin of a histogram; a bin holds its lower edge."""
+    """Return `expected` and `actual` for each bin of a histogram; a bin includes its lower edge."""
     places = np.searchsorted(histogram.edges, values, side="right")
     counts = np.bincount(places, minlength=len(histogram.shares))
     edges = [f"{edge:g}" for edge in histogram.edges]

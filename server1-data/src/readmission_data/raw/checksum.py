@@ -1,4 +1,4 @@
-"""The checksum of a table's whole content, the same on every database."""
+"""The checksum of a table's content, equal on every database."""
 
 import hashlib
 
@@ -13,10 +13,10 @@ _WHEN = {BATCH_INFO.c.started, BATCH_INFO.c.finished}
 
 
 def checksum(connection: sa.Connection, table: sa.Table) -> str:
-    """Give the SHA-256 of a table's rows in the order of its key, as hexadecimal digits.
+    """Return the SHA-256 of a table's rows in the order of its key, as hexadecimal digits.
 
-    Each value counts as UTF-8 text and NULL as a mark of its own, so two databases with equal content agree.
-    The moments of the ledger are left out: they tell when a load ran, not what it brought.
+    Values are hashed as UTF-8 text and NULL as a separate mark, so two databases with equal content agree.
+    The times in the ledger are left out, because they do not depend on the data.
     """
     columns = [column for column in table.columns if column not in _WHEN]
     query = sa.select(*columns).order_by(*table.primary_key)

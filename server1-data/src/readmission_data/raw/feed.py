@@ -1,4 +1,4 @@
-"""The HTTP feed as a source: hospitals hand out blocks of rows by cursor."""
+"""The HTTP feed as a source: hospitals serve blocks of rows by cursor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from readmission_data.raw.lines import Block, read_header
 from readmission_data.raw.sources import Delivery
 
 LARGEST_BLOCK: Final = 15_000
-"""Rows that a feed hands out at most."""
+"""Maximum number of rows in a feed's block."""
 
 _FIRST_LINE: Final = 2
 """The line of row 0: a feed counts rows from 0, a file's lines are counted from its header as line 1."""
@@ -25,7 +25,7 @@ _FIRST_LINE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """An answer, and the cursor that was sent for it."""
+    """A response, and the cursor of its request."""
 
     answer: Answer
     cursor: str | None
@@ -33,7 +33,7 @@ class _Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FeedSource:
-    """A feed, by its base address. Each load takes the next block, rows of all splits."""
+    """A feed with its base address. Each load takes the next block, with rows of all splits."""
 
     url: str
     batch_size: int
@@ -57,7 +57,7 @@ class FeedSource:
         cursor = earlier[-1].next_cursor if earlier else None
         fetched = self._fetch(cursor)
         if fetched.answer.status == HTTPStatus.CONFLICT:
-            # The feed's source has changed. A new source is read from the start; its known rows are skipped.
+            # The feed's source has changed. A new source is read from the start, skipping its known rows.
             # An earlier one continues where it ended: read again, its rows would count as repeats.
             fetched = self._fetch(None)
             own = _of_source(earlier, fetched.answer.headers.get("Feed-Source-SHA256"))
@@ -68,7 +68,7 @@ class FeedSource:
     def _delivery(
         self, fetched: _Fetched, earlier: Sequence[Batch], place: tuple[str, int] | None = None
     ) -> Delivery:
-        """Read an answer that must begin at a `place`, the source's checksum and a row.
+        """Read a response that must begin at `place`, the source's checksum and a row.
 
         The default place is where the ledger's last batch of that source ended.
         """
@@ -101,7 +101,7 @@ class FeedSource:
         elif not row_count and not exhausted:
             wrong = f"block from row {first_row} is empty, yet it is not exhausted"
         if wrong:
-            # Otherwise rows would be lost or doubled without a sign of it.
+            # Otherwise rows would be silently lost or duplicated.
             raise SourceError(f"{self.name}: its {wrong}")
 
         def following() -> Delivery:
@@ -127,7 +127,7 @@ class FeedSource:
         headers = {"Authorization": f"Bearer {self.token.get_secret_value()}"} if self.token else {}
         try:
             base = httpx.URL(self.url)
-            # A query of the address stays: some gateways take their key from it.
+            # Keep the address's query: some gateways take their key from it.
             url = base.copy_with(path=f"{base.path.rstrip('/')}/v1/encounters").copy_merge_params(parameters)
             return _Fetched(feed_answer.get(url, headers, self.name), cursor)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

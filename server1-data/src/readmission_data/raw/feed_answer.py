@@ -1,4 +1,4 @@
-"""One answer of a feed: requested until the feed is not busy, decoded within bounds, checked by digest."""
+"""One response of a feed: requested until the feed is not busy, decoded within limits, checked by digest."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from readmission_data import web
 from readmission_data.errors import SourceError, TransientError
 
 MOST_BYTES: Final = 64 << 20
-"""Bytes of an answer, received and decoded; the largest block of rows needs a tenth."""
+"""Maximum bytes of a response, received or decoded; the largest block of rows needs a tenth."""
 
 _TIMEOUT: Final = httpx.Timeout(60, connect=5)
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
@@ -26,7 +26,7 @@ _DIGEST: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]*):")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a feed answered; `content` is decoded."""
+    """The response of a feed; `content` is decoded."""
 
     status: int
     headers: httpx.Headers
@@ -45,7 +45,7 @@ class Answer:
 def get(url: httpx.URL, headers: dict[str, str], name: str) -> Answer:
     """Get an address, again after a pause if the feed is busy or the connection breaks.
 
-    Raise `SourceError` with the feed's name if all tries fail, or the answer is not one of a feed.
+    Raise `SourceError` with the feed's name if all attempts fail or the response is not valid.
     """
 
     def attempt() -> Answer:
@@ -65,7 +65,7 @@ def get(url: httpx.URL, headers: dict[str, str], name: str) -> Answer:
     try:
         return web.tries()(attempt)
     except httpx.UnsupportedProtocol:
-        # A fault of the setting, which the caller names.
+        # An error in the setting, which the caller names.
         raise
     except (TransientError, httpx.TransportError) as error:
         raise SourceError(f"{name} cannot be read: {web.reason(error)}") from error
@@ -104,10 +104,10 @@ def _decoded(coded: bytes, coding: str) -> bytes:
 
 
 def _intact(headers: httpx.Headers, coded: bytes, content: bytes) -> bool:
-    """Compare an answer with its SHA-256 and SHA-512 digests (RFC 9530); an answer without one passes.
+    """Compare a response with its SHA-256 and SHA-512 digests (RFC 9530); without a digest it passes.
 
-    A digest covers the coded bytes. One of the decoded bytes is as good: a proxy that compresses an answer
-    often leaves the digest as it was.
+    A digest covers the encoded bytes. A digest of the decoded bytes is also accepted: a proxy that compresses
+    a response often leaves the digest unchanged.
     """
     return all(
         digest in {_digest(algorithm, coded), _digest(algorithm, content)}

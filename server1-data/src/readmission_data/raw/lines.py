@@ -1,7 +1,7 @@
-"""Bytes of a CSV, cut into rows that know their place in it.
+"""Bytes of a CSV, cut into rows with their positions.
 
-One line is one row: no value of an encounter contains a line break, so a quote that is never closed costs its
-own line and not the rest of the file. Empty lines are not rows.
+One line is one row: no value of an encounter contains a line break, so an unclosed quote invalidates only its
+own line, not the rest of the file. Empty lines are not rows.
 """
 
 import csv
@@ -25,7 +25,7 @@ _IS_ODD: Final = np.array([byte >= 128 or byte in b'"\r\0' for byte in range(256
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of a CSV without its header. `offset` is where they begin, `number` their first line's."""
+    """Whole lines of a CSV without its header. `offset` and `number` are the start and line of the first."""
 
     content: bytes
     offset: int
@@ -41,8 +41,8 @@ class Block:
 class Rows:
     """The n rows of a block.
 
-    `starts` and `ends` [n] bound each row in `content` without its line end, `following` [n] is where the
-    next line begins, `numbers` [n] are line numbers.
+    `starts` and `ends` [n] delimit each row in `content` without its line end, `following` [n] is the start
+    of the next line, `numbers` [n] are line numbers.
     """
 
     content: bytes
@@ -55,7 +55,7 @@ class Rows:
         return len(self.numbers)
 
     def line(self, row: int) -> bytes:
-        """Return a row as it came."""
+        """Return a row as received."""
         return self.content[self.starts[row] : self.ends[row]]
 
 
@@ -63,7 +63,8 @@ class Rows:
 class Plain:
     """The m rows of a block that have the header's fields, as `content`: ASCII lines without quotes.
 
-    `rows` [m], ascending, and the keys of `broken`, which says why a row is missing, are indices of rows.
+    `rows` [m], ascending, and the keys of `broken` are indices of rows; `broken` maps a missing row to its
+    reason.
     """
 
     content: bytes
@@ -95,7 +96,7 @@ def cut(block: Block) -> Rows:
 
 
 def plain(rows: Rows, names: Sequence[str]) -> Plain:
-    """Return rows as plain text: what CSV may quote is unquoted, what no value can hold is refused."""
+    """Return rows as plain text: quoted fields are unquoted, and characters that no value has are refused."""
     odd = _odd(rows, len(names))
     if not len(odd):
         return Plain(rows.content, np.arange(len(rows), dtype=np.int64), {})
@@ -116,14 +117,14 @@ def plain(rows: Rows, names: Sequence[str]) -> Plain:
 
 
 def _odd(rows: Rows, fields: int) -> Positions:
-    """Return the rows that have quotes, other characters than plain ASCII, or another number of fields."""
+    """Return the rows with quotes, non-ASCII characters, or a wrong number of fields."""
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
     text = np.frombuffer(rows.content, dtype=np.uint8)
     commas = np.searchsorted(np.flatnonzero(text == _COMMA), np.stack((rows.starts, rows.ends)))
     odd = commas[1] - commas[0] != fields - 1
     places = np.flatnonzero(_IS_ODD[text])
-    # A return that belongs to the line's end is past the row's own end.
+    # A carriage return of the line end is after the row's own end.
     of_rows = np.searchsorted(rows.starts, places, side="right") - 1
     inside = (of_rows >= 0) & (places < rows.ends[of_rows])
     odd[of_rows[inside]] = True
@@ -131,7 +132,7 @@ def _odd(rows: Rows, fields: int) -> Positions:
 
 
 def _lines(rows: Rows, start: int, stop: int) -> bytes:
-    """Return some rows behind each other, each with its line end; lines without content may be among them."""
+    """Return some rows concatenated, each with its line end; empty lines may be among them."""
     if start == stop:
         return b""
     lines = rows.content[rows.starts[start] : rows.following[stop - 1]]
@@ -139,20 +140,20 @@ def _lines(rows: Rows, start: int, stop: int) -> bytes:
 
 
 def _plain_line(line: bytes, names: Sequence[str]) -> bytes:
-    """Return a line as plain fields and commas without quotes; raise ValueError with what is wrong."""
+    """Return a line as plain fields and commas without quotes. Raise `ValueError` with what is wrong."""
     try:
         fields = next(csv.reader([line.decode()], strict=True), [])
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} of the line is not UTF-8") from None
     except csv.Error as error:
-        # In Python's words, an unexpected end of data is a quote that is never closed.
+        # Python reports an unclosed quote as an unexpected end of data.
         unclosed = "unexpected end" in str(error)
         reason = "a quote is never closed" if unclosed else "a quote or line break is misplaced"
         raise ValueError(reason) from None
     if len(fields) != len(names):
         raise ValueError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(names)}")
     for name, field in zip(names, fields, strict=True):
-        # No valid value contains one, and without them the line can be read as plain text.
+        # No valid value contains these characters, and without them the line can be read as plain text.
         if not field.isascii() or any(sign in field for sign in ',"\r\n\0'):
             raise ValueError(f"{name}: contains a character that no valid value has")
     return f"{','.join(fields)}\n".encode()

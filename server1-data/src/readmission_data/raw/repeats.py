@@ -1,4 +1,4 @@
-"""Encounters that come again: in the same delivery, or after an earlier one."""
+"""Repeated encounters: in the same delivery, or after an earlier one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from readmission_data.raw.tables import ENCOUNTERS
 Numbers = npt.NDArray[np.int64]
 _Columns = Callable[[Numbers], pa.Table]
 _Stored = tuple[tuple[object, ...], int]
-"""An encounter's 50 values, and the batch that brought it."""
+"""An encounter's 50 values, and the number of its batch."""
 
 _IDS_AT_ONCE = 5_000
 _NAMES = [column.name for column in COLUMNS]
@@ -24,7 +24,7 @@ _TWICE = "encounter_id: comes twice in this source; the first row is kept"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which of n rows are new [n], which are known to the letter [n], and why each other one is refused."""
+    """The new rows among n rows [n], the exactly known ones [n], and why each other row is rejected."""
 
     new: npt.NDArray[np.bool_]
     known: npt.NDArray[np.bool_]
@@ -33,18 +33,18 @@ class Verdict:
 
 @dataclass(slots=True)
 class Seen:
-    """What one load needs to know of the encounters that are there.
+    """The knowledge of a load about existing encounters.
 
-    The tables are asked only where they can hold one of the delivery's encounters. Into empty tables the
-    numbers of this load are enough, and where a source's first load has read each number of it and none
-    came twice, its later ones need nothing.
+    The tables are queried only if they can contain one of the delivery's encounters. If they were empty, the
+    numbers of this load are enough. If a source's first load has read all of its numbers and found no
+    repeats, its later loads need no query at all.
     """
 
     ledger: Sequence[Batch]
     own: Sequence[Batch]
-    """The batches of the ledger that this load's source brought."""
+    """The batches of the ledger that came from this load's source."""
     numbers: set[int] = field(default_factory=set)
-    """What this load took, while the tables were empty before it."""
+    """The numbers that this load took, if the tables were empty before it."""
     all_numbers: list[Numbers] = field(default_factory=list)
 
     @property
@@ -56,20 +56,20 @@ class Seen:
         return len(self.own) == len(self.ledger) and not any(batch.repeats_possible for batch in self.own)
 
     def note(self, numbers: Numbers) -> None:
-        """Note every encounter's number of a source, whether or not this load takes it."""
+        """Record every encounter's number in a source, whether or not this load takes it."""
         self.all_numbers.append(numbers)
 
     def repeats_possible(self) -> bool:
-        """Tell whether a number may come twice in the source, as far as this load or an earlier one knows."""
+        """Return whether a number may occur twice in the source, as far as this or an earlier load knows."""
         if not self.all_numbers:
             return not (self.ledger and self._source_is_free_of_repeats)
         numbers = np.sort(np.concatenate(self.all_numbers))
         return bool((numbers[1:] == numbers[:-1]).any())
 
     def judge(self, connection: sa.Connection, numbers: Numbers, columns: _Columns) -> Verdict:
-        """Tell new rows from those that came before; among `numbers` [n] the first of each counts.
+        """Separate new rows from repeated ones; among `numbers` [n], the first occurrence counts.
 
-        `columns` gives the rows at some positions, typed, where they have to be compared.
+        `columns` returns the typed rows at some positions, if they must be compared.
         """
         new = np.zeros(len(numbers), dtype=np.bool_)
         new[np.unique(numbers, return_index=True)[1]] = True
@@ -88,7 +88,7 @@ class Seen:
         return Verdict(new, known, refused)
 
     def took(self, numbers: Numbers) -> None:
-        """Remember what was taken."""
+        """Record the numbers of loaded rows."""
         if self._tables_were_empty:
             self.numbers.update(numbers.tolist())
 
@@ -116,13 +116,13 @@ class Seen:
 
 
 def _stored(connection: sa.Connection, numbers: Numbers) -> dict[int, _Stored]:
-    """Find stored encounters by number: their 50 values and their batch."""
+    """Return stored encounters by number: their 50 values and their batch."""
     found: dict[int, _Stored] = {}
     for table in ENCOUNTERS.values():
         wanted = [table.c[name] for name in _NAMES]
         for start in range(0, len(numbers), _IDS_AT_ONCE):
             chosen = numbers[start : start + _IDS_AT_ONCE].tolist()
-            # Integers stand in the text itself: SQLite takes only so many parameters.
+            # Integers are part of the SQL text, because SQLite limits the number of parameters.
             condition = table.c.encounter_id.in_(
                 sa.bindparam("numbers", chosen, expanding=True, literal_execute=True)
             )

@@ -1,4 +1,4 @@
-"""Where batches come from, and the file among them."""
+"""The sources of batches, and the file as one of them."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +14,20 @@ from readmission_data.raw.split import TRAIN_SHARE
 BLOCK_BYTES: Final = 2 << 20
 _SMALLEST: Final = 1 << 16
 _FIRST: Final = 1 << 18
-"""A load's first block is small, since the database waits for it."""
+"""A load's first block is small, because the database waits for it."""
 _LONGEST_LINE: Final = 8 << 20
 _LONGEST_HEADER: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a source has for one load.
+    """The content of a source for one load.
 
-    `earlier` are the batches that this source brought before; `whole` tells that the blocks run to its end.
-    `train_limit` is how many train rows to take before stopping, None for all of them. With `held_out` the
-    rows of validation and test are taken, from all blocks; without it an earlier load has them. `following`
-    fetches what comes after the last block, None where the source ends there; it is for a load that got
-    nothing new from this delivery. `cursor` spells a place in the source for the ledger.
+    `earlier` are the earlier batches of this source; `whole` is true if the blocks run to its end.
+    `train_limit` is the number of train rows to take before stopping, None for all of them. With `held_out`,
+    the rows of validation and test are taken from all blocks; without it, an earlier load has taken them.
+    `following` fetches the delivery after the last block, or is None if the source ends there; a load uses it
+    if this delivery contains nothing new. `cursor` formats a position in the source for the ledger.
     """
 
     sha256: str
@@ -43,7 +43,7 @@ class Delivery:
 
 
 class Source(Protocol):
-    """A place that encounters come from, batch by batch."""
+    """A source of encounters, batch by batch."""
 
     @property
     def kind(self) -> str:
@@ -51,15 +51,15 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Its path or address, for people."""
+        """Its path or address, for messages."""
 
     def deliver(self, ledger: Sequence[Batch]) -> Delivery:
-        """Give what follows the batches of the ledger; raises `SourceError` where it cannot be read."""
+        """Return the delivery after the ledger's batches. Raise `SourceError` if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A data set on this machine. The first load takes validation and test whole, each a share of train."""
+    """A data set on this machine. The first load takes all validation and test rows, each load train rows."""
 
     file: DatasetFile
     batch_size: int
@@ -71,7 +71,7 @@ class FileSource:
         return str(self.file.path)
 
     def deliver(self, ledger: Sequence[Batch]) -> Delivery:
-        """Go on at the byte after the last batch of a file with the same content."""
+        """Continue after the last batch of a file with the same content."""
         earlier = [
             batch
             for batch in ledger
@@ -101,7 +101,7 @@ class FileSource:
 
 
 def _rising() -> Iterator[int]:
-    """Give sizes from the first block's to the usual one."""
+    """Yield sizes from the first block's to the usual one."""
     size = _FIRST
     while size < BLOCK_BYTES:
         yield size
@@ -109,7 +109,7 @@ def _rising() -> Iterator[int]:
 
 
 def _fitting(expected: int) -> Iterator[int]:
-    """Give sizes of blocks: those for what a load will probably take, then small ones."""
+    """Yield sizes of blocks: first those that a load will probably take, then small ones."""
     for size in itertools.chain(_rising(), itertools.repeat(BLOCK_BYTES)):
         if size >= expected:
             break

@@ -1,4 +1,4 @@
-"""What a row must be to enter the tables, checked over many rows at once."""
+"""The conditions for a row to enter the tables, checked for many rows at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 _LONGEST_LIST: Final = 8
 _NAMED: Final = 4
-"""Invalid columns that a reason names."""
+"""Maximum number of invalid columns in a reason."""
 _WHOLE_CODE: Final = f"^(?:{ICD9_PATTERN})$"
 _LARGEST: Final = str(2**63 - 1)
 _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
@@ -35,11 +35,11 @@ _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.string())
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The verdict on n rows: m valid rows, and the reason why each other row is invalid.
+    """The result for n rows: m valid rows, and the reason why each other row is invalid.
 
-    `columns` are the valid rows, typed as the tables are, missing values null. `rows` [m], ascending, and the
-    keys of `broken` are indices into the n rows. `encounters` and `patients` [n] are the numbers of all rows,
-    0 for a row whose number cannot be read.
+    `columns` are the valid rows with the types of the tables, and null for missing values. `rows` [m],
+    ascending, and the keys of `broken` are indices into the n rows. `encounters` and `patients` [n] are the
+    numbers of all rows, 0 for a row whose number cannot be read.
     """
 
     columns: pa.Table
@@ -105,7 +105,7 @@ def _identifiers(column: pa.ChunkedArray) -> tuple[Numbers, Mask]:
 
 
 def _typed(fields: pa.Table) -> tuple[pa.Table, dict[str, Mask]]:
-    """Return the typed columns of an encounter and, by column, which rows have no valid value in it."""
+    """Return the typed columns of an encounter and, by column, the rows without a valid value."""
     typed: list[pa.Array] = []
     faults: dict[str, Mask] = {}
     for column in COLUMNS:
@@ -122,7 +122,7 @@ def _checked(field: pa.ChunkedArray, column: Column) -> tuple[pa.Array, Mask | N
         numbers, good = _identifiers(field)
         return pa.array(numbers), None if good.all() else ~good
     coded = field.combine_chunks()
-    # The dictionary holds each text once: checking a few values checks all rows.
+    # The dictionary contains each text once: checking a few values checks all rows.
     texts, codes = coded.dictionary, coded.indices
     if column.kind is Kind.INTEGER:
         allowed = pa.array([str(number) for number in range(column.minimum, column.maximum + 1)])
@@ -159,7 +159,7 @@ def _reason(names: Sequence[str]) -> str:
 
 
 def _allowed(column: Column) -> str:
-    """Return what a column accepts, without the row's own value."""
+    """Return a description of the values that a column accepts, without the row's own value."""
     if column.kind is Kind.IDENTIFIER:
         text = "must be a positive integer of 64 bits"
     elif column.kind is Kind.INTEGER:

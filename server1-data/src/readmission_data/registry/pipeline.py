@@ -1,4 +1,4 @@
-"""The path that stored models use for `FeatureEncoder`.
+"""The module path of `FeatureEncoder` in older stored models.
 
 skops rebuilds a model's types by module path. A version that was registered before `FeatureEncoder` moved to
 `readmission_data.model_version.pipeline` names this module.

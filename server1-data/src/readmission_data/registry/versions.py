@@ -1,4 +1,4 @@
-"""Reads versions of the registered model back from MLflow."""
+"""Read versions of the registered model from MLflow."""
 
 import os
 import tempfile
@@ -30,7 +30,7 @@ from readmission_data.settings import DataSettings
 
 @dataclass(frozen=True)
 class Version:
-    """A version whose files are all there and are what the manifest says."""
+    """A version whose files are complete and match the manifest."""
 
     number: str
     schema: InputSchema
@@ -43,7 +43,7 @@ class Version:
 
 def connect(settings: DataSettings) -> MlflowClient:
     """Return a client of the tracking server; its address is set for the whole process, as downloads need."""
-    # A bar for each of many small files would bury what a log has to say.
+    # Progress bars for many small files would clutter the log.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(settings.tracking_uri)
     return MlflowClient(settings.tracking_uri)
@@ -52,8 +52,8 @@ def connect(settings: DataSettings) -> MlflowClient:
 def of_training(client: MlflowClient, training_run: str) -> ModelVersion | None:
     """Return the one version of a training, or None.
 
-    Should there be several (two processes registered at once, or a request was sent twice), the first stays
-    and the others go, unless an alias points at them.
+    If there are several (two processes registered at once, or a request was sent twice), keep the first and
+    delete the others, unless an alias points to them.
     """
     found = client.search_model_versions(f"name = '{MODEL_NAME}' and tags.{TRAINING_RUN} = '{training_run}'")
     if not found:
@@ -68,8 +68,8 @@ def of_training(client: MlflowClient, training_run: str) -> ModelVersion | None:
 def load(client: MlflowClient, number: str) -> Version:
     """Download a version and check it, as server 3 does.
 
-    Raises RegistryError where it does not exist, a file is missing or is not what the manifest says, or the
-    schema is of a major version that this code does not know.
+    Raise `RegistryError` if it does not exist, a file is missing or differs from the manifest, or the schema
+    has a major version that this code does not support.
     """
     try:
         expected = client.get_model_version(MODEL_NAME, number).tags.get(MANIFEST_TAG)
@@ -90,5 +90,5 @@ def _read(number: str, expected: str | None, folder: Path) -> Version:
 
 
 def _line(error: Exception) -> str:
-    """Return the first line of a message: MLflow's may go on with what it was given."""
+    """Return the first line of a message, because MLflow may append its input."""
     return str(error).partition("\n")[0] or type(error).__name__

@@ -159,9 +159,9 @@ def test_sqlite_rolls_tables_back_too(tmp_path):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "the database's URL cannot be read"),
-        ("postgresql://u:secret@h/d", "no database of kind postgresql"),
-        ("mysql://u:secret@h/d", "no database of kind mysql;"),
+        ("nonsense", "the database's URL is not valid"),
+        ("postgresql://u:secret@h/d", "unsupported database postgresql"),
+        ("mysql://u:secret@h/d", "unsupported database mysql;"),
     ],
 )
 def test_another_kind_of_database_is_refused(url, message):

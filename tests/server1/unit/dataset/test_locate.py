@@ -152,7 +152,7 @@ def test_the_sample_takes_its_place_only_where_allowed_and_says_so(
 
 
 def test_no_sample_stands_in_for_a_checksum(place: Place):
-    with pytest.raises(DatasetError, match="no data set is to be had"):
+    with pytest.raises(DatasetError, match="no data set found"):
         place.find(allow_synthetic=True, dataset_sha256=UCI_SHA256)
 
 

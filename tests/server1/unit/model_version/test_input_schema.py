@@ -139,8 +139,8 @@ def test_examples_are_valid_patients(patient: examples.Patient) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"numeric": ["time_in_hospital"]}, "not the fields marked as used"),
-        ({"categorical": []}, "not the fields marked as used"),
+        ({"numeric": ["time_in_hospital"]}, "differ from the fields marked as used"),
+        ({"categorical": []}, "differ from the fields marked as used"),
     ],
 )
 def test_a_graph_that_does_not_match_is_refused(schema: InputSchema, change: dict, message: str) -> None:

@@ -1,4 +1,4 @@
-"""A generated sample in the place of a data set; see `sample`."""
+"""A generated sample that replaces a missing data set; see `sample`."""
 
 from readmission_data.dataset.synthetic.sample import ENCOUNTERS, SEED, sample, write
 

@@ -1,4 +1,4 @@
-"""Writes a sample: `python -m readmission_data.dataset.synthetic OUT.csv --encounters 20000 --seed 1`."""
+"""Write a sample: `python -m readmission_data.dataset.synthetic OUT.csv --encounters 20000 --seed 1`."""
 
 import argparse
 import sys
@@ -9,10 +9,10 @@ from readmission_data.errors import DatasetError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a sample to the file that the command line names; returns the exit status."""
+    """Write a sample to the file named on the command line, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m readmission_data.dataset.synthetic",
-        description="Writes a SYNTHETIC sample of encounters. No row is of a real patient.",
+        description="Write a SYNTHETIC sample of encounters. No row describes a real patient.",
     )
     parser.add_argument("out", type=Path, help="csv to write")
     parser.add_argument("--encounters", type=int, default=ENCOUNTERS, help="rows (default %(default)s)")

@@ -1,7 +1,7 @@
-"""How often each level turns up in the synthetic sample.
+"""The frequency of each level in the synthetic sample.
 
 The shares are those of the public data set, rounded (Strack et al. 2014, table 1, and the UCI file itself);
-what is rarer than one in a thousand is mostly left out. They add up to about one and are scaled to it.
+most levels rarer than one in a thousand are left out. The shares add up to about one and are scaled to it.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ ADMISSION_TYPE: Final[Shares] = {
     "1": 0.530, "3": 0.185, "2": 0.182, "6": 0.052, "5": 0.047, "8": 0.003, "7": 0.0005, "4": 0.0005,
 }  # fmt: skip
 
-# Discharges to death or hospice (11, 13, 14, 19, 20, 21) are among them: the cohort has to drop some.
+# Includes discharges to death or hospice (11, 13, 14, 19, 20, 21), so that the cohort drops some.
 DISCHARGE_DISPOSITION: Final[Shares] = {
     "1": 0.592, "3": 0.137, "6": 0.127, "18": 0.036, "2": 0.021, "22": 0.020, "11": 0.016, "5": 0.012,
     "25": 0.010, "4": 0.008, "7": 0.006, "13": 0.004, "23": 0.004, "14": 0.004, "28": 0.001, "8": 0.001,
@@ -110,4 +110,4 @@ DRUGS: Final[dict[str, tuple[float, float, float]]] = {
     "glyburide-metformin": (0.0001, 0.0068, 0.0001),
     "glipizide-metformin": (0.0, 0.0001, 0.0),
 }
-"""Shares of the doses Down, Steady and Up, by the header's name; a drug that is not here is never given."""
+"""Shares of the doses Down, Steady and Up by column name; a drug that is missing here is never prescribed."""

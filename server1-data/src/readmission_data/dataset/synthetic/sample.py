@@ -1,9 +1,9 @@
-"""Generates a sample that has the form of the public data set, and nothing of its patients.
+"""Generate a sample in the form of the public data set, without any of its patients.
 
-It lets the whole system run where no data set is to be had. Levels and missing marks are about as frequent as
-in the public data; a patient may have several encounters; whether one is followed by a readmission within 30
-days depends on the fields, so that a good model reaches a ROC AUC of about 0.7. Nothing learned from it holds
-for real patients. What gives it away everywhere is in `inspection.SYNTHETIC_PREFIX`.
+With it, the whole system runs even without a data set. Levels and missing values are about as frequent as in
+the public data, and a patient may have several encounters. Whether a readmission follows within 30 days
+depends on the fields, so that a good model reaches a ROC AUC of about 0.7. Nothing learned from the sample
+applies to real patients. `inspection.SYNTHETIC_PREFIX` identifies its rows everywhere.
 """
 
 import os
@@ -56,7 +56,7 @@ _DEATH: Final = ("11", "19", "20", "21")
 def write(path: Path, encounters: int = ENCOUNTERS, seed: int = SEED) -> None:
     """Write a sample CSV (header, CRLF line ends) to `path`, atomically; the same seed gives the same file.
 
-    Raises `DatasetError` where the file cannot be written or `encounters` is not between 1 and ten million.
+    Raise `DatasetError` if the file cannot be written or `encounters` is not between 1 and ten million.
     """
     if not 1 <= encounters <= _MOST_ENCOUNTERS:
         raise DatasetError(f"a sample has 1 to {_MOST_ENCOUNTERS:,} encounters, not {encounters:,}")
@@ -84,7 +84,7 @@ def _write_lines(path: Path, columns: Mapping[str, Texts], encounters: int) -> N
 
 
 def sample(folder: Path) -> Path:
-    """Return the sample of the default size in `folder`; it is generated when it is not there yet."""
+    """Return the sample of the default size in `folder`, and generate it if it does not exist yet."""
     path = folder / f"synthetic-{ENCOUNTERS}-{SEED}-v{_VERSION}.csv"
     if not path.exists():
         write(path)
@@ -94,7 +94,7 @@ def sample(folder: Path) -> Path:
 def _columns(encounters: int, rng: np.random.Generator) -> dict[str, Texts]:
     patient = _patients(encounters, rng)
     patients = int(patient.max()) + 1
-    # What a patient keeps from stay to stay: how ill they are, and who they are.
+    # Constant across a patient's stays: severity of illness and demographics.
     frailty = rng.standard_normal(patients)[patient]
     race, gender, age = (
         _draw(rng, shares, patients)[patient] for shares in (rates.RACE, rates.GENDER, rates.AGE)
@@ -123,7 +123,7 @@ def _columns(encounters: int, rng: np.random.Generator) -> dict[str, Texts]:
         + _effect(diagnoses[0], _DIAGNOSIS_RISK)
         + 0.6 * _effect(diagnoses[1], _DIAGNOSIS_RISK)
         + 0.4 * _effect(diagnoses[2], _DIAGNOSIS_RISK)
-        # Something that no straight line holds: a long stay that ends at home.
+        # An interaction that a linear model misses: a long stay that ends at home.
         + 0.5 * ((days > _LONG_STAY) & (discharge == "1"))
         + 0.2 * rng.standard_normal(encounters)
     )  # fmt: skip
@@ -160,7 +160,7 @@ def _columns(encounters: int, rng: np.random.Generator) -> dict[str, Texts]:
 
 
 def _patients(encounters: int, rng: np.random.Generator) -> Whole:
-    """Return each encounter's patient, 0, 1, …; a patient's encounters lie anywhere in the file."""
+    """Return each encounter's patient, 0, 1, …; the encounters of a patient are anywhere in the file."""
     stays = _draw(rng, {str(k): v for k, v in _ENCOUNTERS_A_PATIENT.items()}, encounters).astype(np.int64)
     owners = np.repeat(np.arange(encounters), stays)[:encounters]
     return rng.permutation(owners)
@@ -186,7 +186,7 @@ def _decade(age: Texts) -> Floats:
 
 
 def _readmitted(rng: np.random.Generator, risk: Floats, died: NDArray[np.bool_], frailty: Floats) -> Texts:
-    # The intercept that gives the wanted share of positives, by halving.
+    # Bisects for the intercept that leads to the wanted share of positives.
     low, high = -15.0, 15.0
     for _ in range(40):
         intercept = (low + high) / 2
