@@ -45,7 +45,6 @@ def test_the_play_ends_with_the_addresses(deployed):
         [
             "https://10.77.0.11:30080",
             "https://10.77.0.11:30088",
-            "https://10.77.0.12:30001",
             "https://10.77.0.12:30002",
             "https://10.77.0.12:30003",
             "https://10.77.0.13:30009",
@@ -181,7 +180,7 @@ OPEN = {
     TRACKING: {
         22: {CONTROL},
         30003: {CONTROL, DATA, SERVING},
-        30001: {CONTROL, DATA, SERVING},
+        30001: {DATA, SERVING},
         30002: {CONTROL},
         32000: {DATA, SERVING},
         30104: {SERVING},
@@ -269,7 +268,13 @@ def test_the_rules_stand_before_the_translation_of_node_ports(site, name):
 # --- secrets --------------------------------------------------------------------------------------
 
 # On which servers each secret may lie, in files and in the objects applied.
-BOTH = {"mlflow_pipeline": "12", "mlflow_serving": "23", "minio_backup": "12", "airflow_retrain": "13"}
+BOTH = {
+    "mlflow_pipeline": "12",
+    "mlflow_serving": "23",
+    "minio_backup": "12",
+    "minio_backup_access": "12",
+    "airflow_retrain": "13",
+}
 OWNERS = BOTH | {"data_mysql_predictions": "13", "jupyter": "", "authority": ""}
 PREFIXES = {"data_": "1", "airflow_": "1", "jupyter_": "1", "feed_": "1", "tracking_": "2", "mlflow_": "2"}
 PREFIXES |= {"minio_": "2", "api_": "3", "grafana_": "3", "locust": "3"}

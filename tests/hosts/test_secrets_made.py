@@ -1,10 +1,14 @@
 """What is made anew and what stays, without a host."""
 
 import importlib.util
+import inspect
 import ipaddress
+import json
+from hashlib import sha256 as _sha256
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 from cryptography import x509
 from cryptography.fernet import Fernet, MultiFernet
@@ -18,6 +22,10 @@ PLAN = [
     {"name": "authority", "kind": "authority"},
     {"name": "certificate", "kind": "certificate", "addresses": ["192.0.2.1"]},
 ]
+
+
+def sha256(token):
+    return _sha256(token.encode()).hexdigest()
 
 
 def plugin(path):
@@ -34,6 +42,61 @@ networks = plugin("firewall/filter_plugins/networks.py")
 @pytest.fixture(scope="module")
 def first():
     return site_secrets.complete_secrets({}, PLAN)
+
+
+@pytest.mark.parametrize(("days", "renewed"), [(29, True), (31, False)])
+def test_a_certificate_is_renewed_a_month_before_it_ends_unless_told_otherwise(days, renewed, monkeypatch):
+    monkeypatch.setattr(site_secrets, "CERTIFICATE_DAYS", days)
+    before = site_secrets.complete_secrets({}, PLAN)
+    after = site_secrets.complete_secrets(before, PLAN)
+    assert (after["certificate"] != before["certificate"]) == renewed
+
+
+def test_the_plays_renew_in_time_for_a_weekly_run():
+    """The alert fires three weeks before the end: a weekly run has had its chance by then."""
+    said = {
+        role: yaml.safe_load((ROLES / role / "defaults/main.yml").read_text())[f"{role}_renew_days"]
+        for role in ("secrets", "microk8s")
+    }
+    default = inspect.signature(site_secrets.complete_secrets).parameters["renew_days"].default
+    assert said["secrets"] == default == 30
+    assert said["microk8s"] >= 30
+
+
+def test_each_client_gets_a_token_whose_hash_alone_leaves_the_control_machine():
+    clients = [{"name": "pages", "may": ["predict"]}, {"name": "load-test", "may": ["predict", "outcomes"]}]
+    site = site_secrets.complete_secrets({}, site_secrets.client_plan(clients))
+    tokens = {client["name"]: site[f"api_client_{client['name']}"] for client in clients}
+    assert len(set(tokens.values())) == 2
+    told = site_secrets.client_file(site, clients)
+    assert not any(token in told for token in tokens.values())
+    assert json.loads(told) == [
+        {"name": "pages", "sha256": sha256(tokens["pages"]), "may": ["predict"]},
+        {"name": "load-test", "sha256": sha256(tokens["load-test"]), "may": ["outcomes", "predict"]},
+    ]
+
+
+def test_a_client_that_is_no_longer_named_is_revoked():
+    clients = [{"name": "ehr", "may": ["predict"]}, {"name": "ward", "may": ["predict"]}]
+    before = site_secrets.complete_secrets({}, site_secrets.client_plan(clients))
+    after = site_secrets.complete_secrets(before, site_secrets.client_plan(clients[:1]))
+    assert after == {"api_client_ehr": before["api_client_ehr"]}
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        {"name": "operator", "may": ["predict"]},
+        {"name": "A B", "may": ["predict"]},
+        {"name": "twice", "may": ["predict"]},
+        {"name": "none", "may": []},
+        {"name": "more", "may": ["everything"]},
+        {"may": ["predict"]},
+    ],
+)
+def test_a_mistake_in_the_list_of_clients_is_refused(client):
+    with pytest.raises(AnsibleFilterError, match="api_clients"):
+        site_secrets.client_plan([{"name": "twice", "may": ["predict"]}, client])
 
 
 def test_what_is_kept_stays(first):

@@ -191,7 +191,8 @@ def test_a_patient_gets_a_prediction_which_is_logged_on_server_1(browser, servin
     schema = browser.get(f"{api}/model/schema").raise_for_status().json()
     patient = schema["examples"][-1]["patient"]
 
-    answer = browser.post(f"{api}/predict", json=patient).raise_for_status().json()
+    assert browser.post(f"{api}/predict", json=patient).status_code == httpx.codes.UNAUTHORIZED
+    answer = browser.post(f"{api}/predict", json=patient, headers=asked).raise_for_status().json()
 
     assert 0 < answer["probability"] < 1
     # Nobody in the first rows has one, which is no reason to refuse the model.

@@ -52,8 +52,12 @@ SECRETS = {
         "mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
         "grafana": {"GF_SECURITY_ADMIN_PASSWORD"},
         "retrain": {"READMISSION_RETRAIN_AIRFLOW_USER", "READMISSION_RETRAIN_AIRFLOW_PASSWORD"},
-        "locust": {"READMISSION_LOADTEST_WEB_USER", "READMISSION_LOADTEST_WEB_PASSWORD"},
-        "ui": {"READMISSION_UI_TOKEN"},
+        "api-clients": {"clients.json"},
+        "locust": {
+            "READMISSION_LOADTEST_WEB_USER", "READMISSION_LOADTEST_WEB_PASSWORD",
+            "READMISSION_LOADTEST_TOKEN",
+        },
+        "ui": {"READMISSION_UI_CLIENT_TOKEN"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
     },
@@ -126,6 +130,7 @@ def site(
             deploy_wait_seconds=900,
             deploy_own_secrets=[name for name, keys in values.items() if keys],
             deploy_own_secret_files={name: keys for name, keys in files.items() if keys},
+            deploy_followed_secrets=["api-clients"],
             deploy_images=IMAGES,
         )
     )

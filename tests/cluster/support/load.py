@@ -50,8 +50,9 @@ class Answers:
 class Client:
     """Asks the API of a site at its node port."""
 
-    def __init__(self, address: str, authority: Path) -> None:
+    def __init__(self, address: str, authority: Path, token: str) -> None:
         self.address = address
+        self.headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         self.context = ssl.create_default_context(cafile=str(authority))
         self._body: bytes | None = None
 
@@ -72,7 +73,7 @@ class Client:
     def predict(self) -> dict[str, object]:
         """Return one prediction. Raise OSError or HTTPException if the API does not answer 200."""
         connection = self.connect()
-        connection.request("POST", "/predict", self.patient(), {"content-type": "application/json"})
+        connection.request("POST", "/predict", self.patient(), self.headers)
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != http.client.OK:
@@ -115,9 +116,7 @@ class Load:
                 connection = self.client.connect()
             began, identity = time.monotonic(), None
             try:
-                connection.request(
-                    "POST", "/predict", self.client.patient(), {"content-type": "application/json"}
-                )
+                connection.request("POST", "/predict", self.client.patient(), self.client.headers)
                 answer = connection.getresponse()
                 body = answer.read()
                 outcome = str(answer.status)

@@ -59,7 +59,7 @@ class Platform:
     @property
     def client(self) -> Client:
         """Return a client of the API."""
-        return Client(self.serving.address, self.site.authority)
+        return Client(self.serving.address, self.site.authority, self.secrets["api_client_load-test"])
 
     @cached_property
     def secrets(self) -> dict[str, Any]:

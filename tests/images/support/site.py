@@ -40,7 +40,7 @@ class Site:
             for name in (
                 "root1", "raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter", "admin",
                 "retrain", "root2", "mlflow", "backup2", "exporter2", "ml_admin", "pipeline", "serving",
-                "minio", "mlflow_key", "backup_key", "feed", "api", "grafana", "jupyter", "locust",
+                "minio", "mlflow_key", "backup_key", "feed", "api", "grafana", "jupyter", "locust", "pages",
             )
         }  # fmt: skip
 
@@ -154,6 +154,19 @@ class Site:
                     "predictions", "PredictionLog", log, "?ssl_ca=/etc/readmission/ca/ca.crt"
                 ),
             },
+            "api-clients": {
+                "clients.json": json.dumps(
+                    [
+                        {
+                            "name": name,
+                            "sha256": hashlib.sha256(word[name].encode()).hexdigest(),
+                            "may": ["predict"],
+                        }
+                        for name in ("pages", "locust")
+                    ]
+                )
+            },
+            "ui": {"READMISSION_UI_CLIENT_TOKEN": word["pages"]},
             "mlflow-client": {
                 "MLFLOW_TRACKING_USERNAME": "serving",
                 "MLFLOW_TRACKING_PASSWORD": word["serving"],
@@ -166,6 +179,7 @@ class Site:
             "locust": {
                 "READMISSION_LOADTEST_WEB_USER": "admin",
                 "READMISSION_LOADTEST_WEB_PASSWORD": word["locust"],
+                "READMISSION_LOADTEST_TOKEN": word["locust"],
             },
         }
 

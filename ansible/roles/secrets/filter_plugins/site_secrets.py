@@ -2,8 +2,11 @@
 
 import base64
 import datetime as dt
+import hashlib
 import ipaddress
+import json
 import os
+import re
 import secrets
 import string
 from collections.abc import Callable, Sequence
@@ -20,6 +23,9 @@ PASSWORD_LENGTH = 32
 AUTHORITY_DAYS = 3650
 # Browsers refuse certificates that are good for longer than 398 days.
 CERTIFICATE_DAYS = 397
+# What a client of the API may be allowed, and the name that the API gives to the holder of `api_token`.
+RIGHTS = {"predict", "outcomes", "reload"}
+OPERATOR = "operator"
 
 Secret = str | dict[str, str]
 
@@ -162,9 +168,43 @@ def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str], re
     } == set(addresses)
 
 
+def client_plan(clients: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the plan of the tokens of the API's clients: `api_client_NAME` each.
+
+    Raise `AnsibleFilterError` if a name or a right is not one, or a name comes twice.
+    """
+    names = [str(client.get("name", "")) for client in clients]
+    for client, name in zip(clients, names, strict=True):
+        if not re.fullmatch(r"[a-z0-9-]{1,32}", name) or name == OPERATOR or names.count(name) > 1:
+            raise AnsibleFilterError(
+                f"api_clients: {name!r} is not a name of a client: a-z, 0-9 and -, used once, not {OPERATOR}"
+            )
+        if not client.get("may") or not RIGHTS.issuperset(client["may"]):
+            raise AnsibleFilterError(f"api_clients: {name} needs `may`, some of {', '.join(sorted(RIGHTS))}")
+    return [{"name": f"api_client_{name}", "kind": "password"} for name in names]
+
+
+def client_file(site: dict[str, Secret], clients: Sequence[dict[str, Any]]) -> str:
+    """Return the API's file of clients: names, rights and the SHA-256 of each token, never a token."""
+    return json.dumps(
+        [
+            {
+                "name": client["name"],
+                "sha256": hashlib.sha256(str(site[f"api_client_{client['name']}"]).encode()).hexdigest(),
+                "may": sorted(client["may"]),
+            }
+            for client in clients
+        ]
+    )
+
+
 class FilterModule:
     """What Ansible asks a filter plugin for."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
         """Give the filters by name."""
-        return {"complete_secrets": complete_secrets}
+        return {
+            "client_file": client_file,
+            "client_plan": client_plan,
+            "complete_secrets": complete_secrets,
+        }

@@ -26,7 +26,9 @@ class ReplaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="READMISSION_API_", env_ignore_empty=True, frozen=True)
 
     url: str = Field(default="http://127.0.0.1:8000", description="Address of the inference API")
-    token: SecretStr | None = Field(default=None, description="Token that it asks for before outcomes")
+    token: SecretStr | None = Field(
+        default=None, description="Its token for predictions and outcomes; unset: an open API needs none"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Traffic:
     async def _send_one(self, http: httpx.AsyncClient, body: Patient, *, readmitted: bool) -> None:
         counts, began = self.counts, time.perf_counter()
         try:
-            answer = await http.post("/predict", json=body)
+            answer = await http.post("/predict", json=body, headers=self._headers)
         except httpx.HTTPError as error:
             counts.failed[type(error).__name__] += 1
             return

@@ -1,11 +1,13 @@
-"""MinIO's buckets and one account per user. Can run at any time; a changed key is applied."""
+"""MinIO's buckets and one account per user. Can run at any time: a changed key replaces the one before."""
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
 from minio.minioadmin import MinioAdmin
+from pydantic import SecretStr
 
 from readmission_backup.settings import StoreSettings
 from readmission_backup.store import connect, http
@@ -39,7 +41,7 @@ def set_up(settings: StoreSettings) -> None:
         settings.mlflow_access.get_secret_value(),
         settings.mlflow_secret.get_secret_value(),
     )
-    # Reads the artifacts, and cannot write to them: a backup that went mad harms no model.
+    # Reads the artifacts, and cannot write to them: a backup that goes wrong harms no model.
     _account(
         admin,
         "readmission-backup",
@@ -47,6 +49,15 @@ def set_up(settings: StoreSettings) -> None:
         settings.backup_access.get_secret_value(),
         settings.backup_secret.get_secret_value(),
     )
+    _remove_others(admin, {settings.mlflow_access, settings.backup_access})
+
+
+def _remove_others(admin: MinioAdmin, known: set[SecretStr]) -> None:
+    """Remove the accounts of earlier access keys: a rotated key must open nothing."""
+    wanted = {access.get_secret_value() for access in known}
+    for access in json.loads(admin.user_list()):
+        if access not in wanted:
+            admin.user_remove(access)
 
 
 def _allow(actions: list[str], bucket: str) -> dict[str, Any]:

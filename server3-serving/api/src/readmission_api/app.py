@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from readmission_api.clients import Clients
 from readmission_api.logs import LogContext, log_crash, logger
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
@@ -40,6 +41,7 @@ _SWITCH_SECONDS: Final = 0.0005
 _FIRST_SECONDS: Final = 5.0
 _WORKER_SECONDS: Final = 1.0
 _OUTCOME_SECONDS: Final = 60.0
+_CLIENT_SECONDS: Final = 2.0
 
 
 def create_app(settings: ApiSettings | None = None) -> Accounting:
@@ -52,6 +54,11 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
         sys.setswitchinterval(_SWITCH_SECONDS)
         context = LogContext(parts.store.serving_version)
         logger.addFilter(context)
+        if parts.clients.open:
+            logger.warning(
+                "OPEN: anybody who reaches this server may ask for predictions; name its clients in "
+                "READMISSION_API_CLIENTS_FILE to guard it"
+            )
         parts.observers.start()
         parts.instruments.forget_dead_workers()
         # If the first model loads soon, it is there before the first request.
@@ -61,6 +68,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
             asyncio.create_task(parts.bodies.watch()),
             asyncio.create_task(_follow_alias(parts, first)),
             asyncio.create_task(_follow_outcomes(parts)),
+            asyncio.create_task(_follow_clients(parts)),
         ]
         # What exists now stays: searching it for garbage would delay all requests by 0.1 s.
         gc.collect()
@@ -131,6 +139,7 @@ def _parts(settings: ApiSettings) -> Parts:
         observers,
         threads,
         Reloads(lambda force: store.refresh(force=force), threads.registry),
+        Clients(settings.clients_file, settings.token),
     )
 
 
@@ -148,6 +157,13 @@ async def _follow_outcomes(parts: Parts) -> None:
         update = run(parts.threads.background, parts.observers.update_quality)
         await _try(update, "the look at the outcomes")
         await asyncio.sleep(_OUTCOME_SECONDS)
+
+
+async def _follow_clients(parts: Parts) -> None:
+    """Look at the file of clients repeatedly."""
+    while True:
+        await asyncio.sleep(_CLIENT_SECONDS)
+        await _try(run(parts.threads.background, parts.clients.follow), "the look at the clients")
 
 
 async def _look(parts: Parts) -> None:

@@ -5,12 +5,14 @@ import shutil
 import signal
 import socket
 import sys
+from ipaddress import ip_address
 from types import FrameType
 from typing import Final
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from readmission_api.clients import Clients
 from readmission_api.errors import BadSettingError
 from readmission_api.logs import configuration
 from readmission_api.metrics.instruments import MULTIPROCESS_DIR
@@ -25,6 +27,7 @@ def serve(settings: ApiSettings) -> None:
 
     Raise `BadSettingError` before anything is served.
     """
+    _check_clients(settings)
     listening = _bind(settings)
     # uvicorn raises the signal again after it has shut down.
     signal.signal(signal.SIGTERM, _end)
@@ -42,6 +45,17 @@ def serve(settings: ApiSettings) -> None:
         ) from None
     os.environ[MULTIPROCESS_DIR] = str(folder)
     Multiprocess(_config(settings), sockets=[listening]).run()
+
+
+def _check_clients(settings: ApiSettings) -> None:
+    """Raise `BadSettingError` if the clients cannot be read, or if anybody could predict by mistake."""
+    clients = Clients(settings.clients_file, settings.token)
+    local = settings.host == "localhost" or ip_address(settings.host).is_loopback
+    if clients.open and not local and not settings.open:
+        raise BadSettingError(
+            f"READMISSION_API_CLIENTS_FILE: is not set, so anybody who reaches {settings.host} may predict; "
+            "name the clients, or allow this with READMISSION_API_OPEN=true"
+        )
 
 
 def _bind(settings: ApiSettings) -> socket.socket:

@@ -50,7 +50,17 @@ class ApiSettings(BaseSettings):
         default=1_000, ge=1, description="Patients a second that the challenger scores at most"
     )
 
-    token: SecretStr | None = Field(default=None, description="Bearer token that guards reloads and outcomes")
+    clients_file: Path | None = Field(
+        default=None,
+        description="JSON file of the clients with the SHA-256 of their bearer tokens; without it everybody "
+        "may predict",
+    )
+    open: bool = Field(
+        default=False, description="Allow a server without clients to listen beyond this machine"
+    )
+    token: SecretStr | None = Field(
+        default=None, description="Bearer token of the operator, who may do everything"
+    )
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token that guards the metrics; may be the same one"
     )

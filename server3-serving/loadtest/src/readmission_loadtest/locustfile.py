@@ -23,8 +23,10 @@ from readmission_loadtest.measuring import PREDICT
 from readmission_loadtest.patients import draw
 from readmission_loadtest.settings import LoadTestSettings
 
-_JSON: Final = {"content-type": "application/json"}
 _SETTINGS: Final = LoadTestSettings()
+_HEADERS: Final = {"content-type": "application/json"} | (
+    {"authorization": f"Bearer {_SETTINGS.token.get_secret_value()}"} if _SETTINGS.token else {}
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Ward(FastHttpUser):
             self._send(PREDICT[0], next(self._next), "probability")
 
     def _send(self, path: str, body: str, wanted: str) -> None:
-        with self.client.post(path, data=body, headers=_JSON, catch_response=True) as answer:
+        with self.client.post(path, data=body, headers=_HEADERS, catch_response=True) as answer:
             if answer.status_code != HTTPStatus.OK:
                 answer.failure(f"status {answer.status_code}")
             elif not _answers(answer.text, wanted):

@@ -27,6 +27,11 @@ class LoadTestSettings(BaseSettings):
         default=0.002, ge=0, le=1, description="Share of requests that ask for an explanation"
     )
 
+    token: SecretStr | None = Field(
+        default=None,
+        description="The load test's own token of the API; unset: an API that is open needs none",
+    )
+
     first_users: int = Field(default=20, ge=1, description="Users of the first step of a capacity search")
     most_users: int = Field(default=5_000, ge=1, description="Maximum users of a capacity search")
     growth: float = Field(default=1.5, gt=1, description="Factor by which the users grow from step to step")

@@ -38,10 +38,13 @@ Shape = TypeVar("Shape", bound=BaseModel)
 class ApiClient:
     """A connection pool to one API. Safe to share between the sessions of the process."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, token: SecretStr | None = None) -> None:
         # What the settings name is reached directly: a proxy of the environment is for the outside world.
         self._http = httpx.Client(
-            base_url=url, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS), trust_env=False
+            base_url=url,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS),
+            headers=_bearer(token),
+            trust_env=False,
         )
         self.url = url
 
@@ -74,8 +77,7 @@ class ApiClient:
 
     def reload(self, token: SecretStr | None) -> Reloaded:
         """Tell the API to look for another version now."""
-        headers = {} if token is None else {"authorization": f"Bearer {token.get_secret_value()}"}
-        return _read(Reloaded, self._send("POST", "/reload_model", headers=headers))
+        return _read(Reloaded, self._send("POST", "/reload_model", headers=_bearer(token)))
 
     def metrics(self) -> str:
         """Return the API's metrics in Prometheus' text format."""
@@ -103,6 +105,10 @@ class ApiClient:
         return answer
 
 
+def _bearer(token: SecretStr | None) -> dict[str, str]:
+    return {} if token is None else {"authorization": f"Bearer {token.get_secret_value()}"}
+
+
 @contextmanager
 def _understood(answer: httpx.Response) -> Iterator[None]:
     """Turn an answer of another shape into one error. What it holds is not repeated: it may be a patient."""
@@ -122,7 +128,7 @@ def _read(shape: type[Shape], answer: httpx.Response) -> Shape:
 
 def _raise_refusal(answer: httpx.Response) -> None:
     refusal = _read(Refusal, answer)
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+    if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise TokenRefusedError(refusal.message)
     if refusal.code == "no_model":
         raise ModelAwayError(refusal.message)

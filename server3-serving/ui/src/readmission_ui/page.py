@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import streamlit as st
+from pydantic import SecretStr
 
 from readmission_ui import settings as ui_settings
 from readmission_ui.api_answers import Health, Model
@@ -44,15 +45,15 @@ class Seen:
 
 
 @st.cache_resource(show_spinner=False)
-def client_of(url: str, timeout: float) -> ApiClient:
+def client_of(url: str, timeout: float, _token: SecretStr | None) -> ApiClient:
     """Return the process's one client of an API."""
-    return ApiClient(url, timeout)
+    return ApiClient(url, timeout, _token)
 
 
 def client() -> ApiClient:
     """Return the client of the API that the settings name."""
     settings = ui_settings.load()
-    return client_of(settings.api_url, settings.api_timeout)
+    return client_of(settings.api_url, settings.api_timeout, settings.client_token)
 
 
 def look(api: ApiClient) -> Seen:

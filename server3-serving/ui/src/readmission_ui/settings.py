@@ -24,6 +24,9 @@ class UISettings(BaseSettings):
 
     api_url: str = Field(default="http://127.0.0.1:8000", description="Address of the inference API")
     api_timeout: float = Field(default=10.0, gt=0, description="Seconds to wait for an answer of the API")
+    client_token: SecretStr | None = Field(
+        default=None, description="The pages' own token of the API; unset: an API that is open needs none"
+    )
     token: SecretStr | None = Field(
         default=None, description="Token for reloading the model; unset: whoever reloads types it in"
     )

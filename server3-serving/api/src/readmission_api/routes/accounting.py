@@ -38,6 +38,7 @@ class Accounting:
         self.app = app
         self.parts = parts
         self._ids = RequestIds()
+        self._clients = parts.clients
         self._instruments = parts.instruments
         self._observe_latency = parts.instruments.latency.observe
         self._count_prediction = parts.instruments.requests.labels(PREDICT, "POST", "200").inc
@@ -54,6 +55,7 @@ class Accounting:
         REQUEST_ID.set(request_id)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["client"] = self._clients.identify(headers.get(b"authorization"))
         answer = Answer(send, request_id)
         if b"expect" in headers:
             receive = answer.expecting(receive)

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from readmission_api.clients import require
 from readmission_api.errors import PatientRefusedError, Problem, RefusedError
 from readmission_api.predictor import json_text
 from readmission_api.predictor.patients import Row
@@ -32,6 +33,8 @@ def batch_routes(parts: Parts) -> APIRouter:
 
     @router.post(PATH, summary="Predict for many patients")
     async def predict_batch(request: Request) -> Response:
+        # Before anything of the body is read.
+        require(request.state.client, "predict")
         content_type = dict(request.scope["headers"]).get(b"content-type", b"").lower()
         media_type, _, parameters = content_type.partition(b";")
         predictor = parts.serving().predictor

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from readmission_api.clients import require
 from readmission_api.predictor.explanation import explain
 from readmission_api.routes.answers import json_response
 from readmission_api.routes.bodies import check_body, require_json
@@ -26,6 +27,7 @@ def explain_routes(parts: Parts) -> APIRouter:
         ] = 64,
         seed: Annotated[int, Query(ge=0, le=2**32 - 1, description="Equal seeds give equal answers")] = 0,
     ) -> Response:
+        require(request.state.client, "predict")
         headers = dict(request.scope["headers"])
         require_json(headers)
         limit = parts.settings.max_patient_bytes

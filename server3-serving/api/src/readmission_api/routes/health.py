@@ -5,9 +5,9 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from readmission_api.clients import is_token, unauthorized
 from readmission_api.routes.answers import json_response
 from readmission_api.routes.parts import Parts
-from readmission_api.routes.tokens import require_token
 from readmission_api.threads import run
 
 
@@ -47,6 +47,7 @@ def health_routes(parts: Parts) -> APIRouter:
                 "source": serving.source if serving else None,
                 "stale": last is not None and last.result not in {"loaded", "unchanged"},
                 "prediction_log": parts.observers.log_state(),
+                "open": parts.clients.open,
             },
             HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK,
         )
@@ -56,7 +57,9 @@ def health_routes(parts: Parts) -> APIRouter:
 
     @router.get("/metrics", summary="For Prometheus")
     async def metrics(request: Request) -> Response:
-        require_token(settings.metrics_token, request)
+        token = settings.metrics_token
+        if token is not None and not is_token(token, dict(request.scope["headers"]).get(b"authorization")):
+            raise unauthorized()
         return Response(await run(parts.threads.metrics, exposition), media_type=CONTENT_TYPE_LATEST)
 
     def exposition() -> bytes:

@@ -36,6 +36,7 @@ def model_routes(parts: Parts) -> APIRouter:
                 "dataset": schema.dataset,
                 "synthetic": schema.dataset.synthetic,
                 "warning": predictor.warning,
+                "open": parts.clients.open,
                 "metrics": schema.metrics,
                 "challenger": {
                     "version": challenger.version.version,

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 _ERRORS: Final = {
     "400": "The body is not JSON, or not UTF-8",
     "401": "The token is missing or wrong",
+    "403": "The client does not have this right",
     "408": "The body did not arrive in time",
     "409": "No version has the alias",
     "413": "The body is too long",
@@ -79,14 +80,17 @@ def _document(api: FastAPI, predictor: Predictor | None, parts: Parts) -> Json:
     paths["/model/schema"]["get"]["responses"]["304"] = {"description": "As the caller knows it"}
     paths["/model/card"]["get"]["responses"]["200"]["content"] = {"text/markdown": {}}
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {}}
-    guarded = [paths["/reload_model"]["post"], paths["/outcomes"]["post"]] if parts.settings.token else []
+    predicting = [paths[path]["post"] for path in ("/predict", "/predict_batch", "/explain")]
+    guarded = [] if parts.clients.open else predicting
+    if parts.settings.token or not parts.clients.open:
+        guarded += [paths["/reload_model"]["post"], paths["/outcomes"]["post"]]
     if parts.settings.metrics_token:
         guarded.append(paths["/metrics"]["get"])
     if guarded:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for operation in guarded:
         operation["security"] = [{"token": []}]
-        _add_errors(operation, ("401",))
+        _add_errors(operation, ("401", "403"))
     return document
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from readmission_api.clients import require
 from readmission_api.errors import PredictionLogError, RefusedError
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
@@ -13,7 +14,6 @@ from readmission_api.predictor import json_text
 from readmission_api.routes.answers import json_response
 from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
-from readmission_api.routes.tokens import require_token
 from readmission_api.threads import run
 
 _FLUSH_SECONDS: Final = 2.0
@@ -26,7 +26,7 @@ def outcome_routes(parts: Parts) -> APIRouter:
 
     @router.post("/outcomes", summary="Tell what became of predicted patients")
     async def post_outcomes(request: Request) -> Response:
-        require_token(parts.settings.token, request)
+        require(request.state.client, "outcomes")
         headers = dict(request.scope["headers"])
         require_json(headers)
         limit = parts.settings.max_batch_bytes

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from readmission_api.clients import Clients
 from readmission_api.errors import OverloadedError
 from readmission_api.metrics.instruments import Instruments
 from readmission_api.model_store.disk_copy import DiskCopy
@@ -90,6 +91,7 @@ class Parts:
     observers: Observers
     threads: Threads
     reloads: Reloads
+    clients: Clients
 
     def serving(self) -> Serving:
         """Return what serves now; raise `RefusedError` if nothing does."""

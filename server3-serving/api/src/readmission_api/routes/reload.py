@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
 
+from readmission_api.clients import require
 from readmission_api.errors import RefusedError
 from readmission_api.routes.answers import json_response, sentence_of
 from readmission_api.routes.parts import Parts
-from readmission_api.routes.tokens import require_token
 
 
 def reload_routes(parts: Parts) -> APIRouter:
@@ -16,7 +16,7 @@ def reload_routes(parts: Parts) -> APIRouter:
 
     @router.post("/reload_model", summary="Look at the alias now")
     async def reload_model(request: Request) -> Response:
-        require_token(parts.settings.token, request)
+        require(request.state.client, "reload")
         before = parts.store.serving
         reload = await parts.reloads.look(force=True)
         if reload.result in {"loaded", "unchanged"}:

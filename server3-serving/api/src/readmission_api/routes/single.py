@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from readmission_api.clients import require
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
@@ -25,7 +26,9 @@ class SinglePrediction:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         parts = self._parts
-        request_id: str = scope["state"]["request_id"]
+        state = scope["state"]
+        require(state["client"], "predict")
+        request_id: str = state["request_id"]
         predictor = parts.serving().predictor
         headers = dict(scope["headers"])
         require_json(headers)
