@@ -44,7 +44,7 @@ def credential():
 
 def chunked(content):
     """Return a body of unsigned chunks without a trailer."""
-    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+    return b"%x\r\n%b\r\n0\r\n" % (len(content), content)
 
 
 def archive(name):

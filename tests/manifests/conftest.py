@@ -58,6 +58,7 @@ SECRETS = {
             "READMISSION_LOADTEST_TOKEN",
         },
         "ui": {"READMISSION_UI_CLIENT_TOKEN"},
+        "edge-login": {"users.htpasswd"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
     },

@@ -9,7 +9,7 @@ import pytest
 
 from manifests.support.kustomize import SERVERS
 from manifests.support.objects import of_kind, plain
-from support.edge import KUBELET, Edge, Names, need_nginx
+from support.edge import KUBELET, LOGIN, Edge, Names, need_nginx
 
 
 @contextlib.contextmanager
@@ -38,6 +38,8 @@ DOORS = {
         "Authorization": "AWS4-HMAC-SHA256 x",
         "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD",
     },
+    ("server3-serving", 30081): LOGIN,
+    ("server3-serving", 30090): LOGIN,
 }
 
 

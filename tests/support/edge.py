@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 KUBELET = 8081
 """The port that only the kubelet asks, without TLS."""
+# The workers read the file of passwords, which is in a folder of whoever runs the tests.
 MAIN = """
+{user}
 pid {home}/nginx.pid;
 error_log {home}/error.log;
 events {{}}
@@ -29,6 +32,11 @@ http {{
   include {home}/conf.d/*.conf;
 }}
 """
+
+
+USER, PASSWORD = "operator", "password-of-the-operator"
+LOGIN = {"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+"""Of a person who may open the pages."""
 
 
 class Names:
@@ -91,12 +99,16 @@ class Edge:
         self.backends: dict[int, int] = dict(backends or {})
         (home / "conf.d").mkdir()
         certificate(home)
+        (home / "users.htpasswd").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
         for name, text in files["edge-config"].items():
-            moved = text.replace("/tmp/", f"{home}/").replace("/etc/readmission/tls", str(home))  # noqa: S108
+            moved = text.replace("/tmp/", f"{home}/")  # noqa: S108
+            moved = re.sub(r"/etc/readmission/(tls|login)", str(home), moved)
             moved = re.sub(r"listen (\d+)", lambda m: f"listen {self._moved(self.ports, m[1])}", moved)
             moved = re.sub(r"\$domain:(\d+)", lambda m: f"$domain:{self._moved(self.backends, m[1])}", moved)
             (home / "conf.d" / name).write_text(moved)
-        (home / "nginx.conf").write_text(MAIN.format(home=home))
+        (home / "nginx.conf").write_text(
+            MAIN.format(home=home, user="user root;" if os.geteuid() == 0 else "")
+        )
         resolv = home / "resolv.conf"
         resolv.write_text(
             f"search site.svc.cluster.local svc.cluster.local\nnameserver 127.0.0.1:{names.port}\n"

@@ -74,7 +74,7 @@ class Platform:
     @cached_property
     def prometheus(self) -> Prometheus:
         """Return Prometheus' API."""
-        return Prometheus(self.serving.address, self.site.authority)
+        return Prometheus(self.serving.address, self.site.authority, self.secrets["page_user_operator"])
 
     def settle(self, seconds: float = 600) -> None:
         """Wait until every cluster has all its pods."""

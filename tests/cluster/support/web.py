@@ -56,14 +56,19 @@ class Airflow:
 class Prometheus:
     """Prometheus on server 3."""
 
-    def __init__(self, address: str, authority: Path) -> None:
+    def __init__(self, address: str, authority: Path, password: str) -> None:
         self.base = f"https://{address}:{PROMETHEUS}"
         self.authority = str(authority)
+        self._login = ("operator", password)
 
     def ask(self, path: str, **parameters: str) -> dict[str, Any]:
         """Return the data of an API's answer."""
         answer = requests.get(
-            f"{self.base}/api/v1/{path}", params=parameters, verify=self.authority, timeout=30
+            f"{self.base}/api/v1/{path}",
+            params=parameters,
+            verify=self.authority,
+            auth=self._login,
+            timeout=30,
         )
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()["data"]

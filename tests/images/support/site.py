@@ -167,6 +167,7 @@ class Site:
                 )
             },
             "ui": {"READMISSION_UI_CLIENT_TOKEN": word["pages"]},
+            "edge-login": {"users.htpasswd": f"operator:{{PLAIN}}{word['pages']}\n"},
             "mlflow-client": {
                 "MLFLOW_TRACKING_USERNAME": "serving",
                 "MLFLOW_TRACKING_PASSWORD": word["serving"],

@@ -198,6 +198,29 @@ def client_file(site: dict[str, Secret], clients: Sequence[dict[str, Any]]) -> s
     )
 
 
+def user_plan(users: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the plan of the passwords of people who open the pages: `page_user_NAME` each.
+
+    Raise `AnsibleFilterError` if a name is not one or comes twice.
+    """
+    for name in users:
+        if not re.fullmatch(r"[a-z0-9.-]{1,32}", name) or users.count(name) > 1:
+            raise AnsibleFilterError(f"page_users: {name!r} is not a name: a-z, 0-9, . and -, used once")
+    return [{"name": f"page_user_{name}", "kind": "password"} for name in users]
+
+
+def htpasswd(site: dict[str, Secret], users: Sequence[str]) -> str:
+    """Return nginx's file of users. Equal passwords give an equal file: a second run changes nothing."""
+    lines = []
+    for name in users:
+        password = str(site[f"page_user_{name}"]).encode()
+        # The passwords have 190 random bits: no list of hashes helps against them.
+        salt = hashlib.sha256(name.encode() + b":" + password).digest()[:8]
+        hashed = base64.b64encode(hashlib.sha1(password + salt, usedforsecurity=False).digest() + salt)
+        lines.append(f"{name}:{{SSHA}}{hashed.decode()}\n")
+    return "".join(lines)
+
+
 class FilterModule:
     """What Ansible asks a filter plugin for."""
 
@@ -207,4 +230,6 @@ class FilterModule:
             "client_file": client_file,
             "client_plan": client_plan,
             "complete_secrets": complete_secrets,
+            "htpasswd": htpasswd,
+            "user_plan": user_plan,
         }

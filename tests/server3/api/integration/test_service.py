@@ -32,6 +32,7 @@ def test_it_is_well(service):
         "source": "registry",
         "stale": False,
         "prediction_log": "ok",
+        "open": True,
     }
 
 

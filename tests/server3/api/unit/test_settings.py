@@ -47,6 +47,7 @@ def test_an_address_that_cannot_be_had_is_named(monkeypatch, capsys, host):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         monkeypatch.setenv("READMISSION_API_HOST", host)
+        monkeypatch.setenv("READMISSION_API_OPEN", "true")
         monkeypatch.setenv("READMISSION_API_PORT", str(port))
         assert main() == 2
     (line,) = capsys.readouterr().err.splitlines()
