@@ -57,12 +57,8 @@ def test_a_backend_that_is_missing_or_moves_stops_no_edge(server, deployed, tmp_
         # No Service is there yet: the edge runs all the same and says so.
         edge.until(KUBELET, (200, "ok\n"))
         doors = sorted(set(edge.ports) - {KUBELET})
-<<<<<<< HEAD
-        assert {edge.get(port)[0] for port in doors} == {502}
-        assert {edge.get_without_tls(port) for port in doors} == {(308, "https://edge:1/health?a=1")}
-=======
         assert {edge.get(port, DOORS.get((server, port)))[0] for port in doors} == {502}
->>>>>>> 6b9ec12 (Guard the object store and give each client of the API a token)
+        assert {edge.get_without_tls(port) for port in doors} == {(308, "https://edge:1/health?a=1")}
         with contextlib.ExitStack() as stack:
             for address in ("127.0.0.2", "127.0.0.3"):
                 for port in edge.backends.values():
