@@ -1,17 +1,18 @@
 """Load the next batch of encounters into RawData.
 
-Every ten minutes the next 15,000 train rows of the source go into `train_data`. The first load also brings
-`validation_data` and `test_data` whole. When the source has nothing new the run is skipped and says so.
+Every ten minutes, the next 15,000 train rows of the source are loaded into `train_data`. The first load also
+fills `validation_data` and `test_data` completely. If the source has nothing new, the run is skipped with a
+message.
 
 - **Reads** the source (`READMISSION_SOURCE`: the data set's file, or a hospital's HTTP feed).
 - **Writes** `train_data`, `validation_data`, `test_data`, `rejected_rows` and one line of the ledger
   `batch_info`, in one transaction.
-- **Safe to run again**: a load that was killed left nothing behind, and a row is never loaded twice. One
-  that was killed after its commit is told of by the next try.
-- **Fails without another try** when not one row of a source is good; all are in `rejected_rows` then.
-- **Starts** `preprocess_incremental`, through the asset `readmission_raw_batches`.
+- **Safe to run again**: a killed load leaves nothing behind, and a row is never loaded twice. If a load is
+killed after its commit, the next try reports it. - **Fails without a retry** if a source has no valid row;
+all its rows are then in `rejected_rows`. - **Starts** `preprocess_incremental`, through the asset
+`readmission_raw_batches`.
 
-Trigger it with `{"all_batches": true}` to bring the whole source in one run.
+Trigger it with `{"all_batches": true}` to load the whole source in one run.
 """
 
 from datetime import timedelta

@@ -1,15 +1,15 @@
 """Turn RawData into the processed tables of CleanData.
 
-Runs whenever a raw batch came. Everything fitted is fitted on the train split alone.
+Runs after every new raw batch. Everything is fitted on the train split only.
 
-1. **load** takes the batches of RawData as they are at that moment.
-2. **clean** keeps the cohort (discharges to death or hospice leave) and checks it.
-3. **select_features** fits the encodings and chooses the 50 best features.
+1. **load** reads the batches that RawData has at that moment.
+2. **clean** selects the cohort (without discharges to death or hospice) and checks it.
+3. **select_features** fits the encodings and selects the 50 best features.
 4. **save** replaces `diabetes_train_processed`, `diabetes_validation_processed`, `diabetes_test_processed`
-   and `feature_info` all at once.
+   and `feature_info` atomically.
 
-- **Between the tasks** only paths, ids and counts travel; the frames are Parquet files in the staging folder.
-- **Safe to run again**: the same batches give the same tables; a reader sees the old or the new ones.
+- **Tasks pass on** only paths, ids and counts; the frames are Parquet files in the staging folder.
+- **Safe to run again**: the same batches produce the same tables; a reader sees the old or the new ones.
 - **Starts** `train_and_register`, through the asset `readmission_processed_tables`.
 """
 

@@ -1,16 +1,17 @@
-"""Train the candidates and register the best.
+"""Train the candidates and register the best one.
 
-Runs whenever the processed tables were replaced.
+Runs every time the processed tables are replaced.
 
 1. **train** fits the candidates (logistic regression, random forest, gradient boosting) with a small seeded
    search, and records each in the MLflow experiment `diabetes_readmission_training`.
-2. **register** takes the best by average precision on the validation split, registers it as
-   `best_diabetes_readmission_model`, and settles the aliases: it becomes `production` only where it beats
-   today's production on the same validation rows and its calibration holds; else it is `challenger`.
+2. **register** selects the best candidate by average precision on the validation split, registers it as
+   `best_diabetes_readmission_model`, and moves the aliases: it becomes `production` only if it beats the
+   current production on the same validation rows and its calibration holds; otherwise it becomes
+   `challenger`.
 
-- **The test split** decides nothing: it is scored for the report.
-- **Safe to run again**: a training of the same tables with the same settings is found, not repeated.
-- **Way back**: `python -m readmission_data rollback` gives `production` back to `previous`.
+- **The test split** decides nothing; it is scored only for the report.
+- **Safe to run again**: a finished training of the same tables with the same settings is reused.
+- **Rollback**: `python -m readmission_data rollback` moves `production` back to `previous`.
 """
 
 from datetime import timedelta

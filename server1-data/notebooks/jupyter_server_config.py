@@ -1,12 +1,12 @@
-"""JupyterLab, on one machine as on VM 1: who may come in, and what a saved notebook may hold."""
+"""JupyterLab on one machine and on server 1: the login, and what a saved notebook may contain."""
 
 import os
 from typing import Any
 
 c = get_config()  # type: ignore[name-defined] # noqa: F821 - Jupyter gives it to this file
 
-# With a hash (`jupyter server password` makes one) its password is asked for; without one, Jupyter
-# makes a token at each start and prints it.
+# With a hash (from `jupyter server password`), JupyterLab asks for the password; without one, Jupyter
+# generates a token at each start and prints it.
 if password_hash := os.environ.get("JUPYTER_PASSWORD_HASH"):
     c.PasswordIdentityProvider.hashed_password = password_hash
     c.PasswordIdentityProvider.password_required = True
@@ -14,7 +14,7 @@ if password_hash := os.environ.get("JUPYTER_PASSWORD_HASH"):
 
 
 def drop_outputs(model: dict[str, Any], **_: object) -> None:
-    """Take the outputs out of a notebook before it is written: they hold patients' values."""
+    """Remove the outputs of a notebook before it is written: they contain patients' values."""
     if model["type"] != "notebook" or not model.get("content"):
         return
     for cell in model["content"]["cells"]:

@@ -1,8 +1,8 @@
-"""Opens JupyterLab on this machine: `make notebooks`.
+"""Open JupyterLab on this machine: `make notebooks`.
 
-The notebooks get the databases of the newest demo in `.demo/`, or a folder of their own where none ran; what
-the environment names (`READMISSION_RAW_URL` and so on) comes first. MLflow is started beside, since
-a demo's artifacts are reached through a server alone.
+The notebooks use the databases of the newest demo in `.demo/`, or their own folder if no demo ran.
+Environment variables (`READMISSION_RAW_URL` and so on) take precedence. MLflow is started too, because a
+demo's artifacts can only be reached through a server.
 """
 
 import os
@@ -21,7 +21,7 @@ START_SECONDS = 300
 
 
 def main() -> int:
-    """Run JupyterLab until it ends; returns its exit code."""
+    """Run JupyterLab until it ends; return its exit code."""
     state = newest_state()
     state.mkdir(parents=True, exist_ok=True)
     settings = settings_for(state)
@@ -35,7 +35,7 @@ def main() -> int:
         command = [
             *(Path(sys.executable).parent / "jupyter-lab", f"--config={HERE / 'jupyter_server_config.py'}"),
             *("--ip=127.0.0.1", f"--notebook-dir={HERE}", *sys.argv[1:]),
-            # Jupyter warns root off; here it listens on loopback alone.
+            # Jupyter refuses to run as root by default; here it listens on loopback only.
             *(["--allow-root"] if os.geteuid() == 0 else []),
         ]
         return subprocess.run(command, env=settings | os.environ, cwd=HERE, check=False).returncode
@@ -51,13 +51,13 @@ def main() -> int:
 
 
 def newest_state() -> Path:
-    """Return the folder of the demo that wrote last, or the notebooks' own."""
+    """Return the folder of the most recent demo, or the notebooks' own folder."""
     databases = sorted(DEMO.glob("*-*/raw.db"), key=lambda path: path.stat().st_mtime)
     return databases[-1].parent if databases else DEMO / "notebooks"
 
 
 def settings_for(state: Path) -> dict[str, str]:
-    """Return the settings that lead to a folder's databases."""
+    """Return the settings for a folder's databases."""
     return {
         "READMISSION_RAW_URL": f"sqlite:///{state / 'raw.db'}",
         "READMISSION_CLEAN_URL": f"sqlite:///{state / 'clean.db'}",
@@ -70,9 +70,9 @@ def settings_for(state: Path) -> dict[str, str]:
 
 
 def start_mlflow(state: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start MLflow on a folder's metadata and artifacts; returns the process and its address.
+    """Start MLflow on a folder's metadata and artifacts; return the process and its address.
 
-    Raises OSError where it does not answer.
+    Raise `OSError` if it does not respond.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

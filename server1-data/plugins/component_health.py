@@ -38,9 +38,9 @@ def health_server(job: Job, port: int) -> ThreadingHTTPServer:
                 self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "The last heartbeat is too old")
 
         def log_message(self, *_: object) -> None:
-            """Log nothing: the kubelet asks every few seconds."""
+            """Log nothing, because the kubelet sends a request every few seconds."""
 
-    return ThreadingHTTPServer(("0.0.0.0", port), Health)  # noqa: S104 - a network policy lets nobody in
+    return ThreadingHTTPServer(("0.0.0.0", port), Health)  # noqa: S104 - a network policy denies all other clients
 
 
 class ComponentHealth(AirflowPlugin):

@@ -1,4 +1,4 @@
-"""Builds the project's images from this checkout, and pushes them where a registry is named.
+"""Build the project's images from this checkout, and push them if a registry is set.
 
     python3 server2-tracking/images/build.py --registry localhost:32000
 
@@ -29,7 +29,7 @@ class Image:
     target: str | None = None
 
 
-# Longest first: two at a time, nothing long is left for the end. The feed is made of Airflow's layers.
+# Longest first, so that two parallel builds end at about the same time. The feed reuses Airflow's layers.
 IMAGES = (
     Image("airflow", "server1-data/Dockerfile", "airflow"),
     Image("minio", "server2-tracking/minio/Dockerfile"),
@@ -45,11 +45,11 @@ IMAGES = (
 
 
 class BuildError(Exception):
-    """An image could not be built or pushed; the message holds the last lines of Docker's output."""
+    """An image could not be built or pushed; the message contains the last lines of Docker's output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build what is asked for; return the exit status."""
+    """Build the requested images; return the exit status."""
     options = _parser().parse_args(arguments)
     chosen = [image for image in IMAGES if not options.only or image.name in options.only]
     began = time.monotonic()
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Builds the project's images.")
+    parser = argparse.ArgumentParser(description="Build the project's images.")
     parser.add_argument("--tag", help="tag of the images; the checkout's commit by default")
     parser.add_argument("--revision", help="commit that labels the images; the tag, or the checkout's commit")
     parser.add_argument("--registry", help="HOST:PORT to push to; without it the images stay here")
@@ -88,10 +88,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
-    """Build one image, push it where asked; return its name and the seconds."""
+    """Build one image, push it if requested, and return its name and the seconds."""
     began = time.monotonic()
     tag = options.tag or _commit()
-    # A release that was unpacked on server 2 is no checkout, and its tag is its commit.
+    # A release that was unpacked on server 2 is not a checkout; its tag is its commit.
     revision = options.revision or options.tag or _commit()
     name = f"{options.registry + '/' if options.registry else ''}readmission/{image.name}:{tag}"
     command = [
@@ -108,13 +108,13 @@ def _make(image: Image, options: argparse.Namespace) -> tuple[str, float]:
         command += [f"--secret=id=ca,src={options.ca}"]
     dockerfile = (ROOT / image.dockerfile).read_text()
     for argument, value in (
-        # Where a Dockerfile makes several services of one recipe.
+        # For a Dockerfile that builds several services.
         ("SERVICE", image.target),
         ("PYTHON_IMAGE", options.python_image),
         ("GO_IMAGE", options.go_image),
         ("MYSQL_IMAGE", options.mysql_image),
     ):
-        # Docker warns of arguments that a Dockerfile does not know.
+        # Docker warns about arguments that a Dockerfile does not use.
         if value and re.search(rf"^ARG {argument}\b", dockerfile, re.MULTILINE):
             command += [f"--build-arg={argument}={value}"]
     _run([*command, str(ROOT)])
@@ -129,9 +129,9 @@ def _commit() -> str:
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise BuildError("git is not installed: name the commit with --tag") from error
+        raise BuildError("git is not installed: set the commit with --tag") from error
     if asked.returncode:
-        raise BuildError(f"{ROOT} is no checkout of git: name the commit with --tag")
+        raise BuildError(f"{ROOT} is not a git checkout: set the commit with --tag")
     return asked.stdout.strip()
 
 

@@ -37,5 +37,5 @@ def test_images_carry_the_commit_that_the_play_names(docker):
 def test_without_git_the_build_says_what_to_give_it(docker):
     done = build(docker)
     assert done.returncode != 0
-    assert "name the commit with --tag" in done.stdout + done.stderr
+    assert "set the commit with --tag" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
 """Two Lambda handlers that start and stop the feed's EC2 instances: `handlers.start` and `handlers.stop`.
 
-Which instances: those that INSTANCE_IDS names (ids with commas), or else those whose tag TAG_KEY has the
-value TAG_VALUE. An event may name `instance_ids` itself. Running a handler twice changes nothing.
+INSTANCE_IDS names the instances, comma-separated; if it is not set, all instances whose tag TAG_KEY has the
+value TAG_VALUE are used. An event may also contain `instance_ids`. Running a handler twice changes nothing.
 """
 
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger()
 log.setLevel(logging.INFO)
 
 State = Literal["stopped", "running"]
-# A start finds an instance that is still stopping: EC2 refuses it, and the schedule's retry comes later.
+# EC2 refuses to start an instance that is still stopping; the schedule's retry succeeds later.
 BEFORE: Final[dict[State, tuple[str, ...]]] = {
     "running": ("stopped", "stopping"),
     "stopped": ("running", "pending"),
@@ -23,16 +23,16 @@ BEFORE: Final[dict[State, tuple[str, ...]]] = {
 
 
 class NoInstanceError(Exception):
-    """Nothing was found to start or stop: the settings name no instance, or one that is not there."""
+    """No instance to start or stop: the settings name none, or one that does not exist."""
 
 
 def start(event: Mapping[str, Any], _context: object) -> dict[str, list[str]]:
-    """Start the instances that are stopped; returns their ids as `changed`, all found as `instances`."""
+    """Start the stopped instances; return their ids as `changed`, and all that were found as `instances`."""
     return _bring(event, "running")
 
 
 def stop(event: Mapping[str, Any], _context: object) -> dict[str, list[str]]:
-    """Stop the instances that run; returns as `start`."""
+    """Stop the running instances; return the same as `start`."""
     return _bring(event, "stopped")
 
 
@@ -49,7 +49,7 @@ def _bring(event: Mapping[str, Any], state: State) -> dict[str, list[str]]:
 
 
 def _instances(ec2: Any, event: Mapping[str, Any]) -> dict[str, str]:  # noqa: ANN401 - boto3's clients have no type
-    """Return the instances that are meant, with the state of each; raises `NoInstanceError`."""
+    """Return the selected instances and their states. Raise `NoInstanceError` if there are none."""
     ids = list(event.get("instance_ids", [])) or [
         one.strip() for one in os.environ.get("INSTANCE_IDS", "").split(",") if one.strip()
     ]

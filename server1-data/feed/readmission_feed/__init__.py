@@ -1,4 +1,4 @@
 """An HTTP feed of encounters, as an external hospital would deliver them.
 
-It stands for another party: it shares no code with the loader that reads it, only the wire format.
+It represents another party: it shares only the wire format with the loader that reads it, no code.
 """

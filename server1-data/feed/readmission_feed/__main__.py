@@ -1,4 +1,4 @@
-"""Runs the feed: `FEED_DATASET=diabetic_data.csv python -m readmission_feed`."""
+"""Run the feed: `FEED_DATASET=diabetic_data.csv python -m readmission_feed`."""
 
 import ipaddress
 import logging
@@ -12,7 +12,7 @@ from readmission_feed.settings import FeedSettings
 
 
 def main() -> int:
-    """Serve until stopped; returns the exit status."""
+    """Serve until stopped; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         # The data set has no default, and comes from the environment.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class SourceInfo(BaseModel):
-    """What the feed hands out; `rows` are data rows, without the header."""
+    """A description of the source; `rows` counts data rows, without the header."""
 
     sha256: str
     kind: Kind
@@ -42,7 +42,7 @@ class SourceInfo(BaseModel):
 
 
 def create_app(settings: FeedSettings) -> FastAPI:
-    """Build the feed over the file that the settings name; the file is read when the app starts."""
+    """Return the feed for the file in the settings; the file is read when the app starts."""
     source = Source(settings.dataset)
 
     @asynccontextmanager
@@ -51,11 +51,11 @@ def create_app(settings: FeedSettings) -> FastAPI:
             snapshot = await run_in_threadpool(source.snapshot)
             log.info("the source has %d rows (%s), SHA-256 %s", snapshot.rows, snapshot.kind, snapshot.sha256)
         except SourceError as error:
-            # The feed lives on, not ready: the file may yet come.
-            log.error("%s", error)  # noqa: TRY400 - the line says all, a traceback would hide it
+            # The feed keeps running, but is not ready: the file may appear later.
+            log.error("%s", error)  # noqa: TRY400 - the message is complete, a traceback would hide it
         yield
 
-    # The stock pages of documentation load scripts from elsewhere, which closed networks do not have.
+    # FastAPI's documentation pages load scripts from the internet, which closed networks cannot reach.
     app = FastAPI(title="Encounter feed", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.source = source
     app.state.settings = settings
@@ -101,7 +101,7 @@ _data_routes = APIRouter(
 
 @_open_routes.get("/")
 def about() -> dict[str, str]:
-    """Say what this is and where to go on."""
+    """Return what this is, and links."""
     return {
         "name": "encounter feed",
         "version": VERSION,
@@ -113,20 +113,20 @@ def about() -> dict[str, str]:
 
 @_open_routes.get("/health/live")
 def live() -> dict[str, str]:
-    """Answer while the process runs."""
+    """Return 200 while the process runs."""
     return {"status": "live"}
 
 
 @_open_routes.get("/health/ready", responses={503: {"model": ProblemBody}})
 def ready(source: SourceOf) -> dict[str, str]:
-    """Answer 200 while the source can be read."""
+    """Return 200 while the source can be read."""
     source.snapshot()
     return {"status": "ready"}
 
 
 @_data_routes.get("/source")
 def describe(source: SourceOf, settings: SettingsOf) -> SourceInfo:
-    """Describe the source as it is now."""
+    """Return a description of the current source."""
     snapshot = source.snapshot()
     return SourceInfo(
         sha256=snapshot.sha256,
@@ -143,7 +143,7 @@ def describe(source: SourceOf, settings: SettingsOf) -> SourceInfo:
     "/encounters",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/csv": {}}, "description": "The header line and the block's lines"},
+        200: {"content": {"text/csv": {}}, "description": "The header line and the lines of the block"},
         400: {"model": ProblemBody},
         409: {"model": ProblemBody},
     },
@@ -151,10 +151,14 @@ def describe(source: SourceOf, settings: SettingsOf) -> SourceInfo:
 def encounters(
     source: SourceOf,
     settings: SettingsOf,
-    cursor: Annotated[str | None, Query(description="Where the block before ended; none: the start")] = None,
-    limit: Annotated[int | None, Query(ge=1, description="Rows, at most and by default a block")] = None,
+    cursor: Annotated[
+        str | None, Query(description="The end of the previous block; without it: the start")
+    ] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, description="Number of rows; at most and by default one block")
+    ] = None,
 ) -> StreamingResponse:
-    """Hand out the block of source lines after the cursor, byte for byte, under the source's header line."""
+    """Return the block of source lines after the cursor, byte for byte, below the source's header line."""
     if limit is not None and limit > settings.block_rows:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"limit: at most {settings.block_rows}")
     snapshot = source.snapshot()
@@ -166,7 +170,7 @@ def encounters(
         for span in spans:
             yield from snapshot.read(*span)
 
-    # Reading the block twice keeps memory flat, and the client can tell a block that was cut or altered.
+    # Reading the block twice keeps memory use flat, and the client can detect a truncated or changed block.
     digest = hashlib.sha256()
     for data in body():
         digest.update(data)
@@ -192,10 +196,10 @@ def _first_row(snapshot: Snapshot, cursor: str | None) -> int:
         return 0
     match = _CURSOR.fullmatch(cursor)
     if match is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "cursor: not one that this feed gave")
+        raise Problem(HTTPStatus.BAD_REQUEST, "cursor: not issued by this feed")
     sha256, row = match[1], int(match[2])
     if sha256 != snapshot.sha256:
-        raise Problem(HTTPStatus.CONFLICT, "the source has changed since the cursor was given; start again")
+        raise Problem(HTTPStatus.CONFLICT, "the source has changed since the cursor was issued; start again")
     if row > snapshot.rows:
         raise Problem(HTTPStatus.BAD_REQUEST, f"cursor: beyond the source's {snapshot.rows} rows")
     return row

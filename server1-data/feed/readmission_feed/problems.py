@@ -1,4 +1,4 @@
-"""The errors that a client can get, all as `application/problem+json` (RFC 9457) and all from here."""
+"""All errors that a client can get, as `application/problem+json` (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class ProblemBody(BaseModel):
-    """What went wrong: the status, its name, and one line on what to do."""
+    """A problem: the status, its name, and one line about what to do."""
 
     title: str
     status: int
@@ -33,7 +33,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` answer every error in the one form."""
+    """Make `app` return every error in this form."""
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
@@ -41,7 +41,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SourceError)
     async def unreadable(_: Request, error: SourceError) -> JSONResponse:
-        # Paths are the operator's business, not the client's.
+        # Clients do not need the operator's paths.
         log.error("%s", error)
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "the source cannot be read now", {"Retry-After": "10"})
 

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class FeedSettings(BaseSettings):
-    """What the feed can be told; each field is an environment variable with the prefix `FEED_`."""
+    """The settings of the feed; each field is an environment variable with the prefix `FEED_`."""
 
     model_config = SettingsConfigDict(env_prefix="FEED_", env_ignore_empty=True, frozen=True)
 

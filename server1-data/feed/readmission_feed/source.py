@@ -1,4 +1,4 @@
-"""The file that the feed hands out, addressed by row without holding it in memory."""
+"""The file that the feed serves, addressed by row without keeping it in memory."""
 
 import csv
 import hashlib
@@ -22,7 +22,7 @@ Kind = Literal["uci", "own", "synthetic"]
 CHUNK: Final = 1 << 18
 
 _UCI_SHA256: Final = "0689e7ec031237dc63031b938805c48377748761a3b26acab621567afa24df97"
-# Encounter and patient numbers of 15 digits that start so are reserved for generated samples.
+# Encounter and patient numbers of 15 digits with this prefix are reserved for generated samples.
 _SYNTHETIC_PREFIX: Final = b"99099099"
 _SYNTHETIC_NUMBER: Final = re.compile(rb'[\n,"]' + _SYNTHETIC_PREFIX + rb'\d{7}[\r\n,"]')
 _OVERLAP: Final = 32
@@ -30,12 +30,12 @@ _ZIP_SIGNATURES: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class SourceError(Exception):
-    """The source cannot be read now; the message is one line for whoever runs the feed."""
+    """The source cannot be read now; the message is one line for the operator of the feed."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
-    """One state of the source: an open file, and how many line ends lie before each of its chunks.
+    """One state of the source: an open file, and the number of line ends before each of its chunks.
 
     A row is a line after the header, counted from 0; the last may lack its line end.
     """
@@ -48,7 +48,7 @@ class Snapshot:
     line_ends: "array[int]"
 
     def offset(self, row: int) -> int:
-        """Return the byte at which a row starts; for the number of rows itself, where the file ends."""
+        """Return the byte at which a row starts; for the number of rows, return the end of the file."""
         if row >= self.rows:
             return self.size
         # The header's line end is the first, so the row starts after line end number row + 1.
@@ -77,7 +77,7 @@ class Snapshot:
 
 
 class Source:
-    """Keeps the newest snapshot of a file; a change of the file is noticed at the next request."""
+    """Keeps the newest snapshot of a file, and detects a change of the file at the next request."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class Source:
         self._snapshot: Snapshot | None = None
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the file as it is now; raises `SourceError` where it cannot be read."""
+        """Return the current state of the file. Raise `SourceError` if it cannot be read."""
         with self._lock:
             try:
                 state = self._path.stat()
@@ -108,7 +108,7 @@ def _take(path: Path) -> Snapshot:
     except BaseException:
         os.close(descriptor)
         raise
-    # Answers that are still being sent keep their snapshot, and so its file, open.
+    # Responses that are still being sent keep their snapshot, and so its file, open.
     weakref.finalize(snapshot, os.close, descriptor)
     return snapshot
 
@@ -118,7 +118,7 @@ def _open(path: Path) -> int:
     if os.pread(descriptor, 4, 0) not in _ZIP_SIGNATURES:
         return descriptor
     os.close(descriptor)
-    # A packed file cannot be read from the middle. The copy has no name and goes when it is closed.
+    # A compressed file cannot be read from the middle. The copy has no name and disappears when it is closed.
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as copy:
         names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
         named = [name for name in names if PurePosixPath(name).name == "diabetic_data.csv"] or names

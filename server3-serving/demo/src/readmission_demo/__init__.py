@@ -1,1 +1,1 @@
-"""The whole life of a model on one machine: starts the three servers on loopback and shows what they do."""
+"""The whole life of a model on one machine: start the three servers on loopback and show what they do."""

@@ -1,6 +1,6 @@
 """`make demo`: the whole life of a model on this machine.
 
-Starts MLflow, Airflow, the API, the pages and monitoring on loopback, with SQLite and local files under
+This starts MLflow, Airflow, the API, the pages and monitoring on loopback, with SQLite and local files under
 `.demo/`, in one folder per data set. Three DAGs take the data set from CSV to a registered model; one patient
 is scored, and one table sums it up. A second run continues from the state of the first. `--once` stops
 everything after the table.

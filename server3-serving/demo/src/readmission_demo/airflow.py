@@ -1,4 +1,4 @@
-"""Airflow on this machine: its settings, its processes, and the questions that the demo asks it."""
+"""Airflow on this machine: its settings, its processes, and the demo's requests."""
 
 import secrets
 import sqlite3
@@ -14,7 +14,7 @@ from readmission_retrain.errors import AirflowAwayError
 
 DAGS: Final = ("load_raw_data", "preprocess_incremental", "train_and_register")
 RUNS_SHOWN: Final = 50
-"""The newest runs that the demo looks at."""
+"""The number of newest runs that the demo requests."""
 
 
 def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
@@ -23,18 +23,18 @@ def settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     return {
         "AIRFLOW_HOME": str(home),
-        # Several processes write to it: each waits for its turn instead of failing.
+        # Several processes write to it: each waits instead of failing.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        # Anybody on this machine is an administrator. Deployed servers have logins.
+        # Everyone on this machine is an administrator. Deployed servers have logins.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__SECRET_KEY": _kept_secret(home / "secret_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": _kept_secret(home / "jwt_secret"),
-        # On a busy machine the API server may need longer than five seconds to let a task start.
+        # On a busy machine the API server may need more than five seconds to start a task.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         # Reading the three files again takes seconds, and nobody edits them during the demo.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
@@ -87,7 +87,7 @@ class Pipeline:
         return field(self._airflow.call(method, path, params=params, json=json), name)
 
     def parsed(self) -> bool:
-        """Tell whether the API server answers and the DAG processor has read every DAG."""
+        """Return whether the API server responds and the DAG processor has read every DAG."""
         try:
             dags = field(self._airflow.call("GET", "dags"), "dags")
         except AirflowAwayError:
@@ -99,12 +99,12 @@ class Pipeline:
         return [error["filename"] for error in self._call("GET", "importErrors", "import_errors")]
 
     def unpause(self, dag: str) -> None:
-        """Let the scheduler run `dag`."""
+        """Unpause `dag`."""
         params = {"update_mask": "is_paused"}
         self._call("PATCH", f"dags/{dag}", "dag_id", params=params, json={"is_paused": False})
 
     def trigger(self, dag: str) -> None:
-        """Ask for one run of `dag` now."""
+        """Start one run of `dag` now."""
         self._call("POST", f"dags/{dag}/dagRuns", "dag_run_id", json={"logical_date": None})
 
     def runs(self) -> list[dict[str, Any]]:

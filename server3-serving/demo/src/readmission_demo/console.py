@@ -1,4 +1,4 @@
-"""What the demo prints besides its progress: the table at the end, and the warning about synthetic data."""
+"""The demo's output besides its progress: the table at the end, and the warning about synthetic data."""
 
 import time
 from collections.abc import Mapping

@@ -28,7 +28,7 @@ TITLES: Final = {
     "retrain": "retraining webhook",
 }
 LOOK_SECONDS: Final = 2.0
-"""The pause between two looks at what Airflow does."""
+"""The pause between two requests for Airflow's state."""
 
 
 def python(environment: str) -> Path:
@@ -37,7 +37,7 @@ def python(environment: str) -> Path:
 
 
 class Demo:
-    """The stages of the demo, in their order."""
+    """The stages of the demo, in order."""
 
     def __init__(self, state: Path, processes: Processes) -> None:
         self.processes = processes
@@ -139,7 +139,7 @@ class Demo:
         return pipeline
 
     def train_model(self, pipeline: airflow.Pipeline) -> None:
-        """Let Airflow run the three DAGs until the model of all the data is registered; start serving."""
+        """Run the three DAGs in Airflow until a model of all the data is registered; start serving."""
         progress = Progress(pipeline, self.say, self.state / "airflow" / "logs")
         for dag in reversed(airflow.DAGS):
             pipeline.unpause(dag)
@@ -152,7 +152,7 @@ class Demo:
         # Otherwise Airflow starts the first DAG by itself, since it has a schedule and was unpaused just now.
         self.follow(progress)
         if not self.is_current():
-            # A run that was cut off told the next DAG nothing. Another load does.
+            # An interrupted run did not trigger the next DAG. Another load does.
             pipeline.trigger(airflow.DAGS[0])
             progress.expect()
             self.follow(progress)
@@ -175,7 +175,7 @@ class Demo:
                 time.sleep(LOOK_SECONDS)
 
     def is_current(self) -> bool:
-        """Tell whether the registered model was made from all the data."""
+        """Return whether the registered model was trained on all the data."""
         return bool(self.data_command("status")["current"])
 
     def start_serving(self) -> None:

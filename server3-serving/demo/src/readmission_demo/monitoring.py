@@ -1,4 +1,4 @@
-"""Monitoring of the demo: the programs that this machine has, with the shipped files and the demo's ports."""
+"""Monitoring of the demo: the programs on this machine, with the shipped files and the demo's ports."""
 
 import json
 import os
@@ -33,7 +33,7 @@ _WEBHOOK: Final = "127.0.0.1:8095"
 
 @dataclass
 class Monitoring:
-    """The monitoring programs of one demo. `ports` maps names to ports, those in `PORTS` included.
+    """The monitoring programs of one demo. `ports` maps names to ports, including those in `PORTS`.
 
     `missing` names the programs that this machine does not have.
     """
@@ -46,7 +46,7 @@ class Monitoring:
     _found: dict[str, str] = field(default_factory=dict)
 
     def find(self) -> None:
-        """Find the programs; if statsd_exporter is missing, build it in the background if Go is there."""
+        """Find the programs. Build statsd_exporter in the background if it is missing but Go is installed."""
         for name, program in _PROGRAMS.items():
             if found := _which(program) or _which(f"prometheus-{program}"):
                 self._found[name] = found
@@ -107,14 +107,14 @@ class Monitoring:
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'prometheus'}",
                 "--storage.tsdb.retention.time=30d",
-                # Before release 3 external labels read the environment only with this.
+                # Before release 3, external labels read the environment only with this flag.
                 "--enable-feature=expand-external-labels",
                 READMISSION_RUNBOOKS_URL=(self.root / "docs" / "runbooks").as_uri(),
                 READMISSION_GRAFANA_URL="http://127.0.0.1:3000",
             )
 
     def runs(self, name: str) -> bool:
-        """Tell whether a program was started."""
+        """Return whether a program was started."""
         return name in self.processes.running
 
     def wait(self) -> None:
@@ -140,7 +140,7 @@ class Monitoring:
             f'"{go}" install github.com/prometheus/statsd_exporter@{_STATSD_EXPORTER}'
             f' && mv "$GOBIN/statsd_exporter" "{built}" && rmdir "$GOBIN"'
         )
-        # The demo has priority, and the build may fail or be interrupted without harm.
+        # The demo has priority; the build may safely fail or be interrupted.
         self.processes.start_passing(
             "statsd-exporter-build",
             ["nice", "-n", "19", "sh", "-c", command],

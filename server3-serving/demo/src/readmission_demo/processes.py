@@ -83,7 +83,7 @@ class Processes:
         """Run `command` to its end; raise `DemoError` if it fails."""
         self.start(name, command, env, cwd)
         code = self.running[name].wait()
-        # Only now, so that `stop` finds it if the wait is interrupted.
+        # Removed only now, so that `stop` finds it if the wait is interrupted.
         del self.running[name]
         if code != 0:
             raise DemoError(f"{name} failed")
@@ -121,13 +121,13 @@ class Processes:
             # Airflow's workers leave their parent's process group, not its session.
             members = _session(process.pid)
             reached += [*members, *(child for member in members for child in _children(member))]
-            # A live process stops its own children; those of a dead one have to be told.
+            # A live process stops its own children; the children of a dead one must be signaled.
             dead = process.poll() is not None
             for member in members:
                 if dead or member.pid == process.pid:
                     _signal(member, signal.SIGTERM)
         _, alive = psutil.wait_procs(reached, timeout=15)
-        # Some may have started others meanwhile.
+        # Some may have started new processes meanwhile.
         alive += [member for process in self.running.values() for member in _session(process.pid)]
         for left in alive:
             _signal(left, signal.SIGKILL)
@@ -169,7 +169,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def responds(url: str) -> bool:
-    """Tell whether `url` responds with success."""
+    """Return whether `url` responds with success."""
     try:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:

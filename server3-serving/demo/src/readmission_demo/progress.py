@@ -1,4 +1,4 @@
-"""What the DAGs do while the demo waits for them."""
+"""The progress of the DAGs while the demo waits for them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ _ENDED: Final = frozenset({"success", "failed"})
 _SHOWN: Final = frozenset({"success", "skipped", "failed", "up_for_retry"})
 """States of a task that get a line."""
 _QUIET_LOOKS: Final = 15
-"""Between two DAGs no run is active for a moment, so a few quiet looks do not mean the end."""
+"""Between two DAGs no run is active for a moment, so a few idle polls do not mean the end."""
 
 
 class Progress:
@@ -39,11 +39,11 @@ class Progress:
         return self._quiet >= (1 if self._last == DAGS[-1] else _QUIET_LOOKS)
 
     def expect(self) -> None:
-        """Expect another run: be idle only after some quiet looks."""
+        """Expect another run: be idle only after some idle polls."""
         self._quiet, self._last = 0, ""
 
     def look(self) -> list[str]:
-        """Print each task that has ended since the last look; return what is running, the oldest first.
+        """Print each task that has ended since the last call; return what is running, the oldest first.
 
         Raise `DemoError` if a run failed.
         """

@@ -1,1 +1,1 @@
-"""Answers an alert of Alertmanager with a training in Airflow: once, however often the alert comes."""
+"""Start a training in Airflow when Alertmanager sends an alert: once, no matter how often it is repeated."""

@@ -11,9 +11,9 @@ from readmission_retrain.settings import RetrainSettings
 
 
 def main() -> int:
-    """Serve, as the environment says; returns the exit status."""
+    """Serve with the settings of the environment; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # A line for each call of Airflow would hide the decisions.
+    # A log line for each call of Airflow would hide the decisions.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         settings = RetrainSettings()

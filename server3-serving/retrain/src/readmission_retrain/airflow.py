@@ -1,4 +1,4 @@
-"""A client of Airflow's REST API (v2), and what the webhook asks it about one DAG."""
+"""A client of Airflow's REST API (v2), and the webhook's requests about one DAG."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -96,16 +96,16 @@ class Dag:
         self._path = f"dags/{quote(name, safe='')}"
 
     def paused(self) -> bool:
-        """Tell whether the DAG is paused."""
+        """Return whether the DAG is paused."""
         return bool(field(self._airflow.call("GET", self._path), "is_paused"))
 
     def unfinished_runs(self) -> int:
-        """Count the runs that are queued or running, no matter who started them."""
+        """Return the number of queued or running runs, no matter who started them."""
         params = {"state": ["queued", "running"], "limit": 1}
         return int(field(self._airflow.call("GET", f"{self._path}/dagRuns", params=params), "total_entries"))
 
     def has_run(self, run_id: str) -> bool:
-        """Tell whether a run of that name exists."""
+        """Return whether a run of that name exists."""
         path = f"{self._path}/dagRuns/{quote(run_id, safe='')}"
         answer = self._airflow.call("GET", path, passing=(HTTPStatus.NOT_FOUND,))
         return answer.status_code != HTTPStatus.NOT_FOUND

@@ -1,4 +1,4 @@
-"""What Alertmanager sends to a webhook, and which of it asks for a training."""
+"""Alertmanager's messages to a webhook, and the alerts in them that request a training."""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -6,11 +6,11 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 ACTION: Final = ("action", "retrain")
-"""The label that makes an alert ask for a training."""
+"""The label of alerts that request a training."""
 
 
 class Alert(BaseModel):
-    """One alert of a delivery; what is not needed here is left alone."""
+    """One alert of a delivery; other fields are ignored."""
 
     status: Literal["firing", "resolved"]
     labels: dict[str, str]
@@ -24,8 +24,8 @@ class Alert(BaseModel):
 
     @property
     def words(self) -> str:
-        """The alert in a few words: its name, and the field that drifted where it is about one."""
-        name = self.labels.get("alertname", "an alert without a name")
+        """A short description of the alert: its name, and the drifted field if it is about one."""
+        name = self.labels.get("alertname", "an unnamed alert")
         field = self.labels.get("field")
         return f"{name} ({field})" if field else name
 

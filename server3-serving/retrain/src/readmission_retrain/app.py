@@ -30,7 +30,7 @@ def _utc() -> datetime:
 
 
 def create_app(settings: RetrainSettings, now: Callable[[], datetime] = _utc) -> FastAPI:
-    """Build the webhook; `now` gives the time in UTC."""
+    """Return the webhook; `now` returns the time in UTC."""
     metrics = Metrics()
     password = settings.airflow_password
     airflow = Airflow(
@@ -47,7 +47,7 @@ def create_app(settings: RetrainSettings, now: Callable[[], datetime] = _utc) ->
         yield
         airflow.close()
 
-    # The stock pages of documentation load scripts from elsewhere, which closed networks do not have.
+    # FastAPI's documentation pages load scripts from the internet, which closed networks cannot reach.
     app = FastAPI(title="Retraining webhook", lifespan=lifespan, docs_url=None, redoc_url=None)
 
     @app.exception_handler(RequestValidationError)
@@ -64,12 +64,12 @@ def create_app(settings: RetrainSettings, now: Callable[[], datetime] = _utc) ->
         try:
             last = starter.last()
         except StateError as error:
-            log.error("%s", error)  # noqa: TRY400 - the line says all, a traceback would hide it
+            log.error("%s", error)  # noqa: TRY400 - the message is complete, a traceback would hide it
         else:
             metrics.last_start.set(last.asked.timestamp() if last else 0)
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    # Not a coroutine: it waits for the lock and for Airflow, in a thread of its own.
+    # Not a coroutine: it waits for the lock and for Airflow in a separate thread.
     @app.post("/alerts")
     def alerts(delivery: Delivery) -> JSONResponse:
         asking = [alert for alert in delivery.alerts if alert.asks_for_training]
@@ -83,7 +83,7 @@ def create_app(settings: RetrainSettings, now: Callable[[], datetime] = _utc) ->
         except RetrainError as error:
             metrics.deliveries.labels(error.result).inc()
             log.warning("no training was started: %s", error)
-            # Alertmanager tries again after a 5xx, and gives up after anything else.
+            # Alertmanager retries after a 5xx, and gives up after any other error.
             return JSONResponse(
                 {"result": error.result, "message": str(error)},
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -8,24 +8,24 @@ class RetrainError(Exception):
 
 
 class AirflowAwayError(RetrainError):
-    """Airflow does not answer, or answers that it cannot now."""
+    """Airflow does not respond, or cannot handle the request now."""
 
     result = "airflow_away"
 
 
 class AirflowRefusedError(RetrainError):
-    """Airflow answers, and does not want to: the login, the DAG's name or the request is wrong."""
+    """Airflow refuses the request: the login, the DAG's name or the request is wrong."""
 
     result = "airflow_refused"
 
 
 class DagPausedError(RetrainError):
-    """The DAG is paused in Airflow, so that a run of it would only wait."""
+    """The DAG is paused in Airflow, so a run of it would only wait."""
 
     result = "dag_paused"
 
 
 class StateError(RetrainError):
-    """What is remembered of the last run cannot be read or written."""
+    """The record of the last run cannot be read or written."""
 
     result = "state_broken"

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics of the webhook."""
 
 from typing import Final
 
@@ -20,27 +20,27 @@ class Metrics:
     """The counters of one app."""
 
     def __init__(self) -> None:
-        # A timestamp beside every counter would double the page; Prometheus sees resets without it.
+        # A timestamp for every counter would double the page; Prometheus detects resets without it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self.alerts = Counter(
             "retrain_alerts",
-            "Alerts received, by whether they ask for a training now",
+            "Alerts received, by whether they request a training now",
             ["asks"],
             registry=self._registry,
         )
         self.deliveries = Counter(
             "retrain_deliveries",
-            "Deliveries of Alertmanager, by what became of them",
+            "Deliveries of Alertmanager, by result",
             ["result"],
             registry=self._registry,
         )
         self.last_start = Gauge(
             "retrain_last_start_timestamp_seconds",
-            "When the last run was started; 0: never",
+            "Time at which the last run was started; 0: never",
             registry=self._registry,
         )
-        # An increase is only seen from a counter that was there before.
+        # Prometheus sees an increase only if the counter existed before.
         for asks in ("yes", "no"):
             self.alerts.labels(asks)
         for result in RESULTS:

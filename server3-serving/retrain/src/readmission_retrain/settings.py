@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RetrainSettings(BaseSettings):
-    """What the webhook can be told.
+    """The settings of the webhook.
 
     Each field is an environment variable with the prefix `READMISSION_RETRAIN_`, for example
     `READMISSION_RETRAIN_AIRFLOW_URL`.
@@ -25,7 +25,7 @@ class RetrainSettings(BaseSettings):
         default=None, description="Airflow user that may start the DAG; unset: Airflow asks for no login"
     )
     airflow_password: SecretStr | None = Field(default=None, description="Password of that user")
-    airflow_timeout_seconds: float = Field(default=10, gt=0, description="Patience with one call of Airflow")
+    airflow_timeout_seconds: float = Field(default=10, gt=0, description="Time limit of one call of Airflow")
     dag: str = Field(default="train_and_register", min_length=1, description="DAG that an alert starts")
 
     cooldown_seconds: float = Field(

@@ -1,4 +1,4 @@
-"""Decides whether an alert starts a training."""
+"""Decide whether an alert starts a training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ Result = Literal["started", "cooldown", "running"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a delivery, in a word for the metrics and a sentence for people."""
+    """The result of a delivery: a word for the metrics and a sentence for people."""
 
     result: Result
     message: str
 
 
 class Starter:
-    """Starts at most one run a cool-down, and none while one is queued or runs.
+    """Starts at most one run per cool-down, and none while one is queued or running.
 
-    `now` gives the time in UTC.
+    `now` returns the time in UTC.
     """
 
     def __init__(self, state: State, dag: Dag, cooldown: timedelta, now: Callable[[], datetime]) -> None:
@@ -34,16 +34,16 @@ class Starter:
         self._now = now
 
     def last(self) -> Run | None:
-        """Return the last run that Airflow is known to have; raises `StateError`."""
+        """Return the last run that Airflow has confirmed. Raise `StateError` if it cannot be read."""
         run = self._state.read()
         return run if run and run.known else None
 
     def consider(self, alerts: Sequence[Alert]) -> Answer:
-        """Start a run because of `alerts`, or say why not; raises `RetrainError` where it can't. Blocks."""
+        """Start a run because of `alerts`, or return why not. Raise `RetrainError` if that fails. Blocks."""
         with self._state.locked():
             last = self._settled(self._state.read())
             now = self._now()
-            # A start that lies ahead comes from a clock that was wrong: it holds nothing up.
+            # A start in the future was recorded with a wrong clock and must not block anything.
             if last and last.known and timedelta(0) <= now - last.asked < self._cooldown:
                 until = (last.asked + self._cooldown).isoformat(timespec="seconds")
                 return Answer("cooldown", f"run {last.run_id} was started; the next one not before {until}")
@@ -52,7 +52,7 @@ class Starter:
             if self._dag.unfinished_runs():
                 return Answer("running", "a run of the DAG is queued or running already")
             run = Run(
-                # One name from the first try to the last, so that two tries cannot make two runs.
+                # The name stays the same for all attempts, so that two attempts cannot start two runs.
                 run_id=last.run_id if last and not last.known else f"alert__{now:%Y-%m-%dT%H:%M:%S.%f}",
                 asked=now,
                 reasons=tuple(sorted({alert.words for alert in alerts})),
@@ -64,7 +64,7 @@ class Starter:
             return Answer("started", f"run {run.run_id} was started because of {', '.join(run.reasons)}")
 
     def _settled(self, last: Run | None) -> Run | None:
-        """Find out about a run that Airflow was asked for without an answer."""
+        """Find out whether Airflow started a run although it did not respond."""
         if last is None or last.known or not self._dag.has_run(last.run_id):
             return last
         found = replace(last, known=True)
@@ -73,7 +73,7 @@ class Starter:
 
 
 def _conf(alerts: Sequence[Alert]) -> dict[str, Any]:
-    """Return what the run is given: names of alerts and fields, never a value of a patient."""
+    """Return the configuration of the run: names of alerts and fields, never patients' values."""
     return {
         "alerts": [
             {

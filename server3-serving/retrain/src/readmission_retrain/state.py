@@ -1,4 +1,4 @@
-"""What is remembered of the last run, on disk, so that neither a restart nor a second process forgets it."""
+"""The record of the last run on disk, which survives restarts and is shared between processes."""
 
 import fcntl
 import json
@@ -14,10 +14,10 @@ from readmission_retrain.errors import StateError
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that was asked for: its name in Airflow, when (UTC), and why.
+    """A requested run: its name in Airflow, its time (UTC) and its reason.
 
-    `known` tells that Airflow has said that it has it. A run is written down before Airflow is asked, so that
-    whoever comes after a crash can find out what became of it.
+    `known` is true if Airflow has confirmed it. A run is recorded before Airflow is asked for it, so that the
+    next delivery after a crash can find out whether it was started.
     """
 
     run_id: str
@@ -34,9 +34,9 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other thread and process out until the block ends; raises `StateError`.
+        """Exclude all other threads and processes until the block ends. Raise `StateError` if that fails.
 
-        The kernel lets go of the lock when its process dies, however it dies.
+        The kernel releases the lock when the process dies for any reason.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class State:
             yield
 
     def read(self) -> Run | None:
-        """Return the last run, None where there was none; raises `StateError`."""
+        """Return the last run, or None. Raise `StateError` if it cannot be read."""
         try:
             found = json.loads(self._path.read_bytes())
             return Run(
@@ -62,10 +62,12 @@ class State:
         except OSError as error:
             raise StateError(f"{self._path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{self._path} holds no run; move it away and look at Airflow's runs") from error
+            raise StateError(
+                f"{self._path} has no valid run; move it away and check Airflow's runs"
+            ) from error
 
     def write(self, run: Run) -> None:
-        """Remember `run` in place of the one before, whole or not at all; raises `StateError`."""
+        """Replace the recorded run with `run` atomically. Raise `StateError` if that fails."""
         part = self._path.with_name(f"{self._path.name}.part")
         try:
             with part.open("w", encoding="utf-8") as file:

@@ -180,12 +180,12 @@ def test_the_same_cursor_gives_the_same_block(feed: Feed):
         ("limit=-1", 422, "limit:"),
         ("limit=15001", 422, "at most 15000"),
         ("limit=all", 422, "limit:"),
-        ("cursor=", 400, "not one that this feed gave"),
-        ("cursor=15000", 400, "not one that this feed gave"),
+        ("cursor=", 400, "not issued by this feed"),
+        ("cursor=15000", 400, "not issued by this feed"),
         (f"cursor={'0' * 64}.1", 409, "the source has changed"),
-        (f"cursor={'0' * 63}.1", 400, "not one that this feed gave"),
-        (f"cursor={'0' * 64}.-1", 400, "not one that this feed gave"),
-        (f"cursor={'0' * 64}.%D9%A1", 400, "not one that this feed gave"),
+        (f"cursor={'0' * 63}.1", 400, "not issued by this feed"),
+        (f"cursor={'0' * 64}.-1", 400, "not issued by this feed"),
+        (f"cursor={'0' * 64}.%D9%A1", 400, "not issued by this feed"),
     ],
 )
 def test_a_wrong_request_is_refused_in_one_line(feed: Feed, query: str, status: int, detail: str):
