@@ -156,6 +156,8 @@ def mysql_login(folder: Path, server: mysql.Server) -> list[str]:
     The release that Debian has asks for SHOW SLAVE STATUS, which MySQL 8.4 took away.
     """
     url = sa.make_url(server.create_database("watched"))
+    # The rights of the deployed exporter.
+    server.execute(f"GRANT PROCESS, REPLICATION CLIENT ON *.* TO '{url.username}'@'%'")
     login = folder / "exporter.cnf"
     login.write_text(
         f"[client]\nhost={url.host}\nport={url.port}\nuser={url.username}\npassword={url.password}\n"

@@ -49,9 +49,8 @@ GROWTH: Final = Row(
             "Size of each database's files. Space inside a file that a deletion freed is used again.",
             "bytes",
             Query(
-                "sum by (instance, database) (label_replace("
-                'mysql_info_schema_innodb_tablespace_file_size_bytes{job="mysql",tablespace_name=~".+/.+"}, '
-                '"database", "$1", "tablespace_name", "(.+?)/.+"))',
+                "sum by (instance, database) "
+                '(mysql_info_schema_innodb_tablespace_file_size_bytes{job="mysql",database!=""})',
                 "{{instance}} {{database}}",
             ),
         ),
