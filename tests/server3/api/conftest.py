@@ -120,11 +120,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, shared_registry: Registry)
 
 @pytest.fixture
 def new_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Call it for a service of the test's own, not yet started, in the same folder each time."""
+    """Call it for a service of the test's own, not yet started; without a folder all share one."""
     services: list[Service] = []
 
-    def create(registry: Registry | None = None, **settings: Any) -> Service:
-        services.append(Service(tmp_path / "service", registry, **settings))
+    def create(registry: Registry | None = None, *, folder: Path | None = None, **settings: Any) -> Service:
+        services.append(Service(folder or tmp_path / "service", registry, **settings))
         return services[-1]
 
     yield create

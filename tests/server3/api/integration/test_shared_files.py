@@ -27,8 +27,8 @@ def new_pod(new_service, shared_registry, shared_files, tmp_path):
 
     def create(registry=shared_registry, **settings):
         folder = tmp_path / f"pod-{next(numbers)}"
-        given = {"state_dir": folder, "shared_files_url": shared_files.url} | settings
-        return new_service(registry, **given)
+        given = {"shared_files_url": shared_files.url} | settings
+        return new_service(registry, folder=folder, **given)
 
     return create
 

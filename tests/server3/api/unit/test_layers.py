@@ -8,7 +8,7 @@ import readmission_api
 PACKAGE = Path(readmission_api.__file__).parent
 LAYERS = (
     {"errors", "logs", "threads"},
-    {"settings"},
+    {"settings", "shared_files"},
     {"predictor"},
     {"scored"},
     {"model_store"},

@@ -97,7 +97,8 @@ class PredictionWriter:
         end = time.monotonic() + seconds
         while self._settled < wanted and self.state == "ok" and time.monotonic() < end:
             time.sleep(0.01)
-        in_log = self.state == "ok" and (self._spool is None or self._spool.empty)
+        # What left this process while the database failed may be in the spool. Without one it is in the log.
+        in_log = self._spool is None or (self.state == "ok" and self._spool.empty)
         return in_log and self._settled >= wanted
 
     def _due(self) -> int:
