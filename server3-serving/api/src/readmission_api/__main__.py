@@ -10,7 +10,7 @@ from readmission_api.settings import ApiSettings
 
 
 def main() -> int:
-    """Serve, as the environment says."""
+    """Serve with the settings of the environment."""
     try:
         settings = ApiSettings()
     except ValidationError as error:

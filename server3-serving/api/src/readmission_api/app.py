@@ -45,12 +45,12 @@ _CLIENT_SECONDS: Final = 2.0
 
 
 def create_app(settings: ApiSettings | None = None) -> Accounting:
-    """Build the inference API; without settings they are read from the environment."""
+    """Return the inference API; by default, the settings are read from the environment."""
     parts = _parts(settings or ApiSettings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Background threads give way to requests ten times as fast as by default.
+        # Background threads yield to requests ten times faster than by default.
         sys.setswitchinterval(_SWITCH_SECONDS)
         context = LogContext(parts.store.serving_version)
         logger.addFilter(context)
@@ -61,7 +61,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
             )
         parts.observers.start()
         parts.instruments.forget_dead_workers()
-        # If the first model loads soon, it is there before the first request.
+        # If the first model loads quickly, it is available before the first request.
         first = asyncio.create_task(_look(parts))
         await asyncio.wait({first}, timeout=_FIRST_SECONDS)
         background = [
@@ -70,7 +70,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
             asyncio.create_task(_follow_outcomes(parts)),
             asyncio.create_task(_follow_clients(parts)),
         ]
-        # What exists now stays: searching it for garbage would delay all requests by 0.1 s.
+        # Objects that exist now stay: searching them for garbage would delay all requests by 0.1 s.
         gc.collect()
         gc.freeze()
         try:
@@ -144,7 +144,7 @@ def _parts(settings: ApiSettings) -> Parts:
 
 
 async def _follow_alias(parts: Parts, first: asyncio.Task[None]) -> None:
-    """Look at the alias repeatedly."""
+    """Check the alias repeatedly."""
     await first
     while True:
         await _pause(parts)
@@ -160,7 +160,7 @@ async def _follow_outcomes(parts: Parts) -> None:
 
 
 async def _follow_clients(parts: Parts) -> None:
-    """Look at the file of clients repeatedly."""
+    """Check the file of clients repeatedly."""
     while True:
         await asyncio.sleep(_CLIENT_SECONDS)
         await _try(run(parts.threads.background, parts.clients.follow), "the look at the clients")
@@ -171,15 +171,15 @@ async def _look(parts: Parts) -> None:
 
 
 async def _try(work: Awaitable[object], what: str) -> None:
-    """Wait for a background task; log a crash, since the next run may succeed."""
+    """Wait for a background task; log a crash, because the next run may succeed."""
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - what follows the alias must not end
+    except Exception as error:  # noqa: BLE001 - the tasks that follow the alias must not end
         log_crash(error, what)
 
 
 async def _pause(parts: Parts) -> None:
-    """Wait for the next look: with several workers, until another one has found a new version."""
+    """Wait for the next check: with several workers, until another one has found a new version."""
     settings = parts.settings
     if settings.workers == 1:
         await asyncio.sleep(settings.reload_seconds)

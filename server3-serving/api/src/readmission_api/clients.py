@@ -1,7 +1,7 @@
 """The clients of the API: who sends a request, by its bearer token, and what that client may do.
 
-The file of clients holds the SHA-256 of each token, never a token. The API follows changes of the file, so a
-client comes or goes without a restart.
+The file of clients contains the SHA-256 of each token, never a token. The API follows changes of the file, so
+clients can be added and removed without a restart.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ OPERATOR: Final = "operator"
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A client by its name; `None` is whoever sends no token that the API knows."""
+    """A client by its name; `None` is a client without a known token."""
 
     name: str | None
     may: frozenset[Right]
@@ -36,10 +36,10 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Clients:
-    """Knows the clients of one API.
+    """The clients of one API.
 
-    Without a file of clients everybody may predict: the API is open. Raises `BadSettingError` if there is a
-    file and it cannot be used.
+    Without a file of clients everybody may predict: the API is open. Raise `BadSettingError` if there is a
+    file that cannot be used.
     """
 
     def __init__(self, file: Path | None, token: SecretStr | None) -> None:
@@ -65,11 +65,11 @@ class Clients:
         scheme, _, given = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
             return self._anonymous
-        # Hashes are compared, which nobody can choose: the time of a comparison reveals nothing of a token.
+        # Compares hashes, which nobody can choose: the time of a comparison reveals nothing about a token.
         return self._known.get(_digest(given.strip()), self._anonymous)
 
     def follow(self) -> None:
-        """Read the file again if it changed; keep the clients of before if it cannot be used now."""
+        """Read the file again if it changed; keep the previous clients if it cannot be used now."""
         if self._file is None:
             return
         try:
@@ -97,7 +97,7 @@ def require(client: Client, right: Right) -> None:
 
 
 def unauthorized() -> RefusedError:
-    """Return the refusal of a request without a token that the API knows."""
+    """Return the refusal of a request without a known token."""
     return RefusedError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",

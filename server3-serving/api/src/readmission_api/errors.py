@@ -83,7 +83,7 @@ class ModelRefusedError(ReadmissionApiError):
 
 
 class RegistryUnreachableError(ReadmissionApiError):
-    """The tracking server does not answer, or gives an unexpected response."""
+    """The tracking server does not respond, or returns an unexpected response."""
 
 
 class PredictionLogError(ReadmissionApiError):
@@ -91,8 +91,8 @@ class PredictionLogError(ReadmissionApiError):
 
 
 class SharedFilesError(ReadmissionApiError):
-    """The server of the shared files did not do what it was asked."""
+    """The server of the shared files did not do what was requested."""
 
 
 class SpoolFullError(ReadmissionApiError):
-    """The spool holds as much as it may."""
+    """The spool is full."""

@@ -1,4 +1,4 @@
-"""Those who are told of every scored patient: drift, the challenger in the shadow, the prediction log."""
+"""The observers of every scored patient: drift, the challenger in the shadow, the prediction log."""
 
 import math
 import resource
@@ -29,7 +29,7 @@ _FLUSH_SECONDS: Final = 5.0
 
 
 class Observers:
-    """Passes scored patients on. None of them may block or fail a request."""
+    """Passes scored patients to the observers. No observer may block or fail a request."""
 
     def __init__(self, settings: ApiSettings, store: ModelStore, instruments: Instruments) -> None:
         self.in_flight = 0
@@ -68,14 +68,14 @@ class Observers:
             self.writer.start()
 
     def stop(self) -> None:
-        """Write down what waits and end the threads. Blocks."""
+        """Write everything that waits and end the threads. Blocks."""
         if self._shadow:
             self._shadow.stop()
         if self.writer:
             self.writer.stop(_FLUSH_SECONDS)
 
     def scored(self, scored: Scored) -> None:
-        """Take in scored patients, from any thread."""
+        """Accept scored patients, from any thread."""
         self._drift.take_in(scored)
         if self._shadow:
             self._shadow.offer(scored)
@@ -83,16 +83,16 @@ class Observers:
             self.writer.offer(scored)
 
     def log_state(self) -> str:
-        """Say how the prediction log fares: off, ok or failing."""
+        """Return the state of the prediction log: off, ok or failing."""
         return self.writer.state if self.writer else "off"
 
     def update_quality(self) -> None:
-        """Measure the quality in production of the version that serves, where something is new. Blocks."""
+        """Measure the serving version's quality in production if there are new outcomes. Blocks."""
         serving = self._store.serving
         if self.engine is None or serving is None:
             return
         version = serving.predictor.version
-        # One at a time: what was read first must not be shown last.
+        # One at a time, so that an older reading cannot overwrite a newer one.
         with self._measuring:
             try:
                 known = (version, outcomes.newest(self.engine))
@@ -107,7 +107,7 @@ class Observers:
             self._instruments.outcome_rows.set(rows)
 
     def update_gauges(self) -> None:
-        """Bring the gauges up to date, before a scrape. Takes some 20 ms: not for the event loop."""
+        """Update the gauges before a scrape. Takes about 20 ms: do not call it in the event loop."""
         instruments = self._instruments
         instruments.in_flight.set(self.in_flight)
         if self.writer:
@@ -120,7 +120,7 @@ class Observers:
             self._show_model(serving)
         fields, scores = self._drift.measure()
         instruments.drift_rows.set(len(self._drift))
-        # A version's last figures say nothing of the next one, whose patients are still too few.
+        # A version's last figures say nothing about the next one, which has too few patients so far.
         for name in self._drifting - fields.keys():
             instruments.drift.labels(name).set(math.nan)
         for name, index in fields.items():
@@ -153,7 +153,7 @@ class Observers:
 
 
 def resident_bytes() -> int:
-    """Return the memory that this process holds now (its peak, where the system does not tell)."""
+    """Return the memory that this process uses now (or its peak, if the system does not report it)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

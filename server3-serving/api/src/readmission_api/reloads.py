@@ -1,4 +1,4 @@
-"""Looks at the alias, joined: however many ask, one runs and at most one follows it."""
+"""Shared checks of the alias: however many requests, one check runs and at most one follows it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from readmission_api.threads import run
 
 
 class Reloads:
-    """Looks at the alias for all who ask.
+    """Checks the alias for all requests.
 
-    A request gets the result of a look that began after it asked, so it never misses a change. With a
-    registry that does not answer, it waits for two looks at most.
+    A request gets the result of a check that began after the request, so it never misses a change. If the
+    registry does not respond, it waits for at most two checks.
     """
 
     def __init__(self, refresh: Callable[[bool], Reload], executor: ThreadPoolExecutor) -> None:
@@ -23,11 +23,11 @@ class Reloads:
         self._force = False
 
     async def look(self, *, force: bool = False) -> Reload:
-        """Return the result of the next look. `force` tries a version again that was refused."""
+        """Return the result of the next check. `force` retries a version that was refused."""
         self._force |= force
         if self._next is None:
             self._next = asyncio.create_task(self._look_after(self._running))
-        # A client that leaves must not end the look of the others.
+        # A client that disconnects must not cancel the check for the others.
         return await asyncio.shield(self._next)
 
     async def _look_after(self, running: asyncio.Task[Reload] | None) -> Reload:

@@ -61,7 +61,7 @@ class Scoring:
         self._waiting = []
         for start in range(0, len(waiting), MAX_TOGETHER):
             together = waiting[start : start + MAX_TOGETHER]
-            # A swap may have come between two requests: each is scored by the version that read it.
+            # Versions may have been swapped between two requests: the version that read a request scores it.
             for predictor in dict.fromkeys(entry[0] for entry in together):
                 self._score_together(predictor, [entry for entry in together if entry[0] is predictor])
 
@@ -71,16 +71,16 @@ class Scoring:
         _, request_ids, rows, futures = zip(*together, strict=True)
         try:
             risks = predictor.score(rows)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the requests that wait must get it
+        except Exception as error:  # noqa: BLE001 - the waiting requests must get any error
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
             return
         for future, risk in zip(futures, risks, strict=True):
-            # A client that left has cancelled its future.
+            # A client that disconnected has cancelled its future.
             if not future.done():
                 future.set_result(risk)
-        # The answers come first: the requests that wait are called before this is.
+        # Responses come first: the waiting requests are called before this is.
         scored = Scored(predictor, request_ids, (0,) * len(rows), rows, risks, time())
         asyncio.get_running_loop().call_soon(self._pass_on_singles, scored)
 

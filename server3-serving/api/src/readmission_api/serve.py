@@ -1,4 +1,4 @@
-"""Running the app: one process, or several that share a port."""
+"""Run the app in one process, or in several that share a port."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ _BACKLOG: Final = 2048
 
 
 def serve(settings: ApiSettings) -> None:
-    """Serve until SIGTERM or SIGINT; answer the requests that are running then.
+    """Serve until SIGTERM or SIGINT, and finish the requests that are running then.
 
     Raise `BadSettingError` before anything is served.
     """
@@ -34,7 +34,7 @@ def serve(settings: ApiSettings) -> None:
     if settings.workers == 1:
         uvicorn.Server(_config(settings)).run(sockets=[listening])
         return
-    # Each worker counts in files of its own; the worker that is scraped adds them up.
+    # Each worker counts in its own files; the worker that is scraped adds them up.
     folder = settings.state_dir / f"metrics-{settings.port}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -59,7 +59,7 @@ def _check_clients(settings: ApiSettings) -> None:
 
 
 def _bind(settings: ApiSettings) -> socket.socket:
-    """Bind the port before anything else is done; raise `BadSettingError`."""
+    """Bind the port before anything else. Raise `BadSettingError` if that fails."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

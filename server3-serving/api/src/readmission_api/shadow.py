@@ -1,4 +1,4 @@
-"""The challenger, scored on the same patients where nobody sees it."""
+"""The challenger, which scores the same patients in the background."""
 
 import threading
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _TURN_SECONDS: Final = 0.2
 
 
 class Shadow:
-    """A thread that scores what production scored, up to so many patients a second."""
+    """A thread that scores the patients of production, up to a limit per second."""
 
     def __init__(self, store: ModelStore, instruments: Instruments, *, rows_per_second: int) -> None:
         self._store = store
@@ -30,16 +30,16 @@ class Shadow:
         self._unfit = instruments.shadow_dropped.labels("unfit")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; what waits is dropped."""
+        """Stop the thread, and drop the patients that wait."""
         self._stop.set()
         self._thread.join(timeout=5)
 
     def offer(self, scored: Scored) -> None:
-        """Take in scored patients; those above the rate are counted and left out."""
+        """Accept scored patients; patients above the rate are counted and skipped."""
         if self._store.challenger is not None and (left := len(scored.rows) - self._queue.offer(scored)):
             self._sampled.inc(left)
 
@@ -72,7 +72,7 @@ class Shadow:
 
 
 def rows_for(challenger: Predictor, production: Predictor, rows: Sequence[Row]) -> list[Row]:
-    """Put rows in the challenger's order of fields; empty where they lack one, or have it of another kind."""
+    """Return rows in the challenger's order of fields, or none if a field is missing or of another kind."""
     ours, theirs = production.patients.columns, challenger.patients.columns
     if ours == theirs:
         return list(rows)

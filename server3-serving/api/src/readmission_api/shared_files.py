@@ -1,4 +1,4 @@
-"""Files that every API pod of a server can read: they outlive the pod that wrote them.
+"""Files that all API pods of a server share; they outlive the pod that wrote them.
 
 The server is an nginx with WebDAV's PUT and DELETE, and with listings in JSON.
 """
@@ -27,26 +27,26 @@ class Entry:
 class SharedFiles:
     """Reads and writes whole files by their path below an address. Every method blocks.
 
-    Each method raises `SharedFilesError` if the server does not do what it was asked.
+    Each method raises `SharedFilesError` if the server does not do what was requested.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self._session = requests.Session()
-        # The server is in the same cluster: a proxy of the environment has no business here.
+        # The server is in the same cluster, so a proxy from the environment must not be used.
         self._session.trust_env = False
 
     def put(self, path: str, content: bytes) -> None:
-        """Write a file in one step: a reader sees the old content or the new one."""
+        """Write a file atomically: a reader sees the old or the new content."""
         self._ask("PUT", path, content)
 
     def get(self, path: str) -> bytes | None:
-        """Return a file's content, None if there is no such file."""
+        """Return a file's content, or None if there is no such file."""
         response = self._ask("GET", path, missing_is_fine=True)
         return None if response.status_code == HTTPStatus.NOT_FOUND else response.content
 
     def delete(self, path: str) -> None:
-        """Delete a file, or a folder if the path ends with a slash; one that is gone already is fine."""
+        """Delete a file, or a folder if the path ends with a slash; ignore missing ones."""
         self._ask("DELETE", path, missing_is_fine=True)
 
     def list(self, folder: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""How far the latest patients are from those of training."""
+"""How far the latest patients differ from those of training."""
 
 import threading
 from collections import Counter, deque
@@ -14,7 +14,7 @@ from readmission_api.predictor.schema import Distribution, Field, Icd9Groups
 from readmission_api.scored import Scored
 
 _SMALLEST_SHARE: Final = 1e-4
-"""Stands for a share of zero, whose logarithm there is none of."""
+"""Replaces a share of zero, which has no logarithm."""
 
 Shares = Callable[[Sequence[Any]], tuple[np.ndarray, np.ndarray]]
 """From a column's values to the shares in training and now, bin by bin."""
@@ -32,7 +32,7 @@ def stability_index(expected: np.ndarray, actual: np.ndarray) -> float:
 
 
 class DriftWindow:
-    """The latest patients of the version that serves, and their distance from its training data."""
+    """The latest patients of the serving version, and their distance from its training data."""
 
     def __init__(self, size: int, minimum: int) -> None:
         self._minimum = minimum
@@ -48,7 +48,7 @@ class DriftWindow:
         return len(self._rows)
 
     def take_in(self, scored: Scored) -> None:
-        """Add patients; those of a new version begin a new window."""
+        """Add patients; the first ones of a new version start a new window."""
         with self._lock:
             if scored.predictor is not self._predictor:
                 self._begin(scored.predictor)
@@ -56,7 +56,7 @@ class DriftWindow:
             self._risks.extend(scored.risks)
 
     def measure(self) -> tuple[dict[str, float], float | None]:
-        """Return the index of each field and of the risks: nothing while there are too few patients."""
+        """Return the index of each field and of the risks, or nothing while there are too few patients."""
         with self._lock:
             rows, risks, fields, scores = list(self._rows), list(self._risks), self._fields, self._scores
         if len(rows) < self._minimum:
@@ -96,7 +96,7 @@ def _binned(distribution: Distribution) -> Shares | None:
     edges, expected = np.array(distribution.edges), np.array(distribution.shares)
 
     def shares(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-        # The contract's bins hold their lower edge.
+        # The contract's bins include their lower edge.
         places = np.searchsorted(edges, values, side="right")
         return expected, np.bincount(places, minlength=len(expected)) / len(values)
 

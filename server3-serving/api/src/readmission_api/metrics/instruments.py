@@ -1,4 +1,4 @@
-"""The metrics, by name. Nothing is counted at import time: an app has its own set."""
+"""The metrics, by name. Each app has its own set; nothing is registered at import time."""
 
 import os
 from pathlib import Path
@@ -47,10 +47,10 @@ ERROR_KINDS: Final = (
 
 
 class Instruments:
-    """Everything Prometheus is told, and how to tell it."""
+    """All metrics, and their export to Prometheus."""
 
     def __init__(self) -> None:
-        # A timestamp beside every counter would double the page; Prometheus sees resets without it.
+        # A timestamp for every counter would double the page; Prometheus detects resets without it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.several_workers = MULTIPROCESS_DIR in os.environ
@@ -63,7 +63,7 @@ class Instruments:
             registry=registry,
         )
         self.errors = Counter(
-            "prediction_errors", "Requests for predictions that got none", ["kind"], registry=registry
+            "prediction_errors", "Requests for predictions that failed", ["kind"], registry=registry
         )
         for kind in ERROR_KINDS:
             self.errors.labels(kind)
@@ -82,7 +82,7 @@ class Instruments:
             registry=registry,
         )
         self.scores = Histogram(
-            "prediction_score", "Risks that were answered", buckets=SCORE_BUCKETS, registry=registry
+            "prediction_score", "Risks that were returned", buckets=SCORE_BUCKETS, registry=registry
         )
         self._model_metrics()
         self._quality_metrics()
@@ -110,13 +110,13 @@ class Instruments:
         )
         self.model_loaded = Gauge(
             "model_loaded_timestamp_seconds",
-            "When the version began to serve",
+            "Time at which the version began to serve",
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
         self.model_created = Gauge(
             "model_created_timestamp_seconds",
-            "When the version was trained",
+            "Time at which the version was trained",
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
@@ -134,15 +134,15 @@ class Instruments:
             registry=registry,
         )
         self.ready = Gauge(
-            "model_ready", "1 where a model serves", multiprocess_mode="livemin", registry=registry
+            "model_ready", "1 if a model serves", multiprocess_mode="livemin", registry=registry
         )
         self.refused = Gauge(
             "model_version_refused",
-            "1 while the alias stands for a version that was refused",
+            "1 while the alias points to a version that was refused",
             multiprocess_mode="livemax",
             registry=registry,
         )
-        self.reloads = Counter("model_reloads", "Looks at the alias", ["result"], registry=registry)
+        self.reloads = Counter("model_reloads", "Checks of the alias", ["result"], registry=registry)
         for result in RESULTS:
             self.reloads.labels(result)
 
@@ -168,7 +168,10 @@ class Instruments:
             registry=registry,
         )
         self.shadow_predictions = Counter(
-            "shadow_predictions", "Patients that the challenger scored unseen", ["version"], registry=registry
+            "shadow_predictions",
+            "Patients that the challenger scored in the shadow",
+            ["version"],
+            registry=registry,
         )
         self.shadow_difference = Histogram(
             "shadow_difference",
@@ -243,12 +246,12 @@ class Instruments:
         )
 
     def count_reload(self, reload: Reload) -> None:
-        """Count a look at the alias."""
+        """Count a check of the alias."""
         self.reloads.labels(reload.result).inc()
         self.refused.set(reload.result in {"refused", "refused_before"})
 
     def exposition(self) -> bytes:
-        """Return the text that Prometheus scrapes, of all workers where there are several."""
+        """Return the text that Prometheus scrapes, summed over all workers."""
         if not self.several_workers:
             return generate_latest(self.registry)
         everything = CollectorRegistry()
@@ -256,7 +259,7 @@ class Instruments:
         return generate_latest(everything)
 
     def forget_dead_workers(self) -> None:
-        """Take the gauges of workers that are gone out of the sums."""
+        """Remove the gauges of workers that have ended from the sums."""
         if not self.several_workers:
             return
         for file in Path(os.environ[MULTIPROCESS_DIR]).glob("gauge_live*_*.db"):

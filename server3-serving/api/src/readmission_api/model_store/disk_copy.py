@@ -25,7 +25,7 @@ class DiskCopy:
         self._versions = folder / "versions"
 
     def prepare(self) -> Path:
-        """Make the folder for what is being downloaded; raises `ReadmissionApiError`."""
+        """Create the folder for a download. Raise `ReadmissionApiError` if that fails."""
         try:
             self._versions.mkdir(parents=True, exist_ok=True)
             self._remove_killed()
@@ -34,25 +34,25 @@ class DiskCopy:
         return self._versions
 
     def find(self, manifest_sha256: str) -> Path | None:
-        """Return the folder of a version whose files are all still right: None where there is none."""
+        """Return the folder of a version if all its files are still correct, otherwise None."""
         folder = self._versions / manifest_sha256
         if not folder.is_dir():
             return None
         try:
             verify_manifest(folder, manifest_sha256)
         except ModelRefusedError as error:
-            # One that can't be read now may be whole.
+            # A file that cannot be read now may still be correct.
             if error.reason == "hash":
                 shutil.rmtree(folder, ignore_errors=True)
             return None
         return folder
 
     def folder_of(self, version: ModelVersion) -> Path:
-        """Return where a version's files are, or would be."""
+        """Return the folder of a version's files, whether or not it exists."""
         return self._versions / version.manifest_sha256
 
     def keep(self, files: Path, manifest_sha256: str) -> Path:
-        """Give a verified version its place, in one step; another worker may have been faster."""
+        """Move a verified version to its folder atomically; another worker may have been faster."""
         folder = self._versions / manifest_sha256
         if self.find(manifest_sha256) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +60,7 @@ class DiskCopy:
         return folder
 
     def record(self, version: ModelVersion) -> None:
-        """Note, in one step, which version serves; then forget all but the latest few."""
+        """Record atomically which version serves, then remove all but the latest few."""
         record = self._folder / f".{_RECORD}.{os.getpid()}"
         with record.open("wb") as file:
             file.write(msgspec.json.encode(version))
@@ -78,7 +78,7 @@ class DiskCopy:
             return 0
 
     def recorded(self, model: str, alias: str) -> tuple[ModelVersion, Path] | None:
-        """Return the version that served last as this alias, and its files, verified: None where none did."""
+        """Return the version that last served as this alias and its verified files, or None."""
         try:
             version = msgspec.json.decode((self._folder / _RECORD).read_bytes(), type=ModelVersion)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -89,7 +89,7 @@ class DiskCopy:
         return (version, folder) if folder else None
 
     def _remove_killed(self) -> None:
-        """Remove what downloads left that were killed; one that runs is younger, another worker's too."""
+        """Remove the remains of killed downloads; running downloads, also of other workers, are younger."""
         for path in self._versions.glob("incoming-*"):
             if time.time() - path.stat().st_mtime > _LONGEST_DOWNLOAD_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The MLflow registry, as far as serving needs it: an alias becomes a version, a version becomes files."""
+"""The parts of the MLflow registry that serving needs: from an alias to a version, and to its files."""
 
 import os
 import re
@@ -24,8 +24,8 @@ class Registry:
     """One registered model in one tracking server."""
 
     def __init__(self, tracking_uri: str, model_name: str, *, timeout_seconds: int) -> None:
-        # MLflow reads these at each call. Its own seven retries would hold a reload for minutes; the reload
-        # loop comes back by itself.
+        # MLflow reads these at each call. Its default of seven retries would block a reload for minutes; the
+        # reload loop tries again anyway.
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_seconds)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
@@ -34,9 +34,9 @@ class Registry:
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def resolve(self, alias: str) -> ModelVersion | None:
-        """Find the version an alias stands for now: None where there is none.
+        """Return the version that an alias points to now, or None.
 
-        Raises `RegistryUnreachableError`, and `ModelRefusedError` for a version without a manifest.
+        Raise `RegistryUnreachableError`, or `ModelRefusedError` for a version without a manifest.
         """
         try:
             found = self._client.get_model_version_by_alias(self.model_name, alias)
@@ -57,9 +57,9 @@ class Registry:
         return ModelVersion(self.model_name, str(found.version), alias, manifest, found.run_id)
 
     def _is_registered(self) -> bool:
-        """Whether the model is there, or nobody says so.
+        """Return whether the model may exist.
 
-        MLflow denies the alias of a model that is not there yet to all but its administrator.
+        For a model that does not exist yet, MLflow denies the alias to everyone except its administrator.
         """
         try:
             self._client.get_registered_model(self.model_name)
@@ -70,9 +70,9 @@ class Registry:
         return True
 
     def download(self, version: ModelVersion, into: Path) -> Path:
-        """Copy a version's files into the empty folder `into` and return the one that they lie in.
+        """Copy a version's files into the empty folder `into` and return the folder that contains them.
 
-        Raises `RegistryUnreachableError`, and `ModelRefusedError` where the version has no such files.
+        Raise `RegistryUnreachableError`, or `ModelRefusedError` if the version has no such files.
         """
         try:
             source = self._client.get_model_version_download_uri(version.model, version.version)
@@ -92,7 +92,7 @@ class Registry:
 
 
 def _one_line(error: Exception) -> str:
-    """Say what went wrong without MLflow's long texts, which may repeat addresses with passwords."""
+    """Return an error without MLflow's long texts, which may repeat addresses with passwords."""
     status = getattr(error, "error_code", None)
     if status in _REFUSED:
         return f"the registry refuses this account: look at its name, password and rights ({status})"

@@ -1,4 +1,4 @@
-"""The version that serves, where a pod without the registry finds it."""
+"""The shared copy of the serving version, for pods that cannot reach the registry."""
 
 from pathlib import Path
 from typing import Final
@@ -23,9 +23,9 @@ class SharedCopy:
         self._files = files
 
     def publish(self, version: ModelVersion, folder: Path) -> None:
-        """Copy the version that serves, unless it is there already, then note that it serves.
+        """Copy the serving version unless it is there already, then record that it serves.
 
-        Raises `SharedFilesError`, and `ModelRefusedError` if the folder has changed since it was verified.
+        Raise `SharedFilesError`, or `ModelRefusedError` if the folder has changed since it was verified.
         """
         record = _record(version.model, version.alias)
         wanted = msgspec.json.encode(version)
@@ -44,9 +44,9 @@ class SharedCopy:
             self._files.delete(f"{_VERSIONS}/{quote(name, safe='')}/")
 
     def recorded(self, model: str, alias: str) -> ModelVersion | None:
-        """Return the version that served last as this alias, None if there is none.
+        """Return the version that last served as this alias, or None.
 
-        Raises `SharedFilesError`.
+        Raise `SharedFilesError` if it cannot be read.
         """
         version = self._read(_record(model, alias))
         if version is None or (version.model, version.alias) != (model, alias):
@@ -56,8 +56,8 @@ class SharedCopy:
     def fetch(self, version: ModelVersion, into: Path) -> None:
         """Copy a version's files into the empty folder `into`.
 
-        The files are verified by whoever loads them. Raises `SharedFilesError`, and `ModelRefusedError` if
-        the copy is not complete or not the version.
+        The caller verifies the files. Raise `SharedFilesError`, or `ModelRefusedError` if the copy is
+        incomplete or not this version.
         """
         self._copy(version, MANIFEST, into)
         try:

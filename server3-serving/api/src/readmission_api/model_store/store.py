@@ -1,4 +1,4 @@
-"""Which version serves now, and how the next one takes its place."""
+"""The version that serves now, and how the next one replaces it."""
 
 import threading
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _TRANSFER_ATTEMPTS: Final = 3
 
 @dataclass(frozen=True)
 class Serving:
-    """The version that answers, where it came from and since when. One object, so it swaps in one step."""
+    """The serving version, its origin and its start. One object, so that it is swapped atomically."""
 
     predictor: Predictor
     source: Literal["registry", "disk"]
@@ -46,7 +46,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Reload:
-    """How the last look at the alias went."""
+    """The result of the last check of the alias."""
 
     result: Result
     at: datetime
@@ -58,7 +58,7 @@ class ModelStore:
     """Follows two aliases of the registry.
 
     `serving` and `challenger` may be read at any time from any thread. `refresh` blocks, on the network and
-    the processor: call it outside of the event loop. `on_reload` is called after each look with its result.
+    the CPU: call it outside of the event loop. `on_reload` is called after each check with its result.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class ModelStore:
         self._refused: dict[ModelVersion, int] = {}
 
     def serving_version(self) -> str | None:
-        """Return the number of the version that serves, if one does."""
+        """Return the number of the serving version, if there is one."""
         return self.serving.predictor.version.version if self.serving else None
 
     def refresh(self, *, force: bool = False) -> Reload:
-        """Look at the aliases once and follow them. `force` tries a version again that was refused."""
+        """Check the aliases once and follow them. `force` retries a version that was refused."""
         with self._lock:
             if force:
                 self._refused.clear()
@@ -158,7 +158,7 @@ class ModelStore:
             logger.warning("the challenger can't be loaded: %s", type(error).__name__)
 
     def _load(self, version: ModelVersion) -> Predictor:
-        """Load a version from its copy on disk or from the registry; remembers one that is refused."""
+        """Load a version from its copy on disk or from the registry; remember if it is refused."""
         into = self._disk.prepare()
         folder = self._disk.find(version.manifest_sha256)
         if folder is not None:
@@ -173,7 +173,7 @@ class ModelStore:
         try:
             predictor = load(folder, version)
         except ModelRefusedError as error:
-            # A transfer that broke may go better next time; anything else will not.
+            # A broken transfer may succeed next time; other errors will not go away.
             attempts = 1 if error.reason in _TRANSFER_REASONS else _TRANSFER_ATTEMPTS
             self._refused[version] = self._refused.get(version, 0) + attempts
             raise
@@ -190,11 +190,11 @@ class ModelStore:
         try:
             self._disk.record(version)
         except OSError as error:
-            # Serving goes on; only a restart without the registry would miss the record.
+            # Serving continues; only a restart without the registry would miss the record.
             logger.warning("the serving version can't be recorded on disk: %s", error.strerror)
 
     def _publish(self) -> None:
-        """Copy the version that serves to the shared files, where a new pod finds it without the registry."""
+        """Copy the serving version to the shared files, where new pods find it without the registry."""
         serving = self.serving
         if self._shared is None or serving is None or serving.source != "registry":
             return
@@ -204,7 +204,7 @@ class ModelStore:
         try:
             self._shared.publish(version, self._disk.folder_of(version))
         except (SharedFilesError, ModelRefusedError) as error:
-            # Tried again at the next look; only the first of a row of failures is logged.
+            # Retried at the next check; only the first of consecutive failures is logged.
             if not self._publishing_failed:
                 logger.warning("version %s can't be copied to the shared files: %s", version.version, error)
             self._publishing_failed = True
@@ -212,7 +212,7 @@ class ModelStore:
         self._published, self._publishing_failed = version, False
 
     def _serve_recorded(self) -> None:
-        """Serve the version that served last, if nothing serves yet."""
+        """Serve the last version if nothing serves yet."""
         if self.serving is not None:
             return
         model = self._registry.model_name
@@ -228,7 +228,7 @@ class ModelStore:
         logger.warning("version %s serves from its copy on disk", version.version)
 
     def _fetch_shared(self, model: str) -> tuple[ModelVersion, Path] | None:
-        """Bring the version that serves elsewhere to this disk: None if there is none, or no good one."""
+        """Copy the version that other pods serve to this disk; return None if there is no valid one."""
         if self._shared is None:
             return None
         try:

@@ -1,1 +1,1 @@
-"""Every prediction as a row, and what became of the patient."""
+"""The prediction log: every prediction as a row, and its outcome."""

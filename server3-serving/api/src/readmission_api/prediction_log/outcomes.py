@@ -1,4 +1,4 @@
-"""What became of the patients, and how good the predictions were."""
+"""The outcomes of patients, and the quality of the predictions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,9 +30,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def record(engine: Engine, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Store outcomes, a later one in place of an earlier one.
+    """Store outcomes; a later one replaces an earlier one.
 
-    Returns those that belong to a prediction, which are the stored ones; raises `PredictionLogError`. Blocks.
+    Return the stored ones, which are those that belong to a prediction. Raise `PredictionLogError`. Blocks.
     """
     latest = {(outcome.request_id, outcome.number): outcome for outcome in outcomes}
     try:
@@ -80,7 +80,7 @@ def _known(connection: Connection, keys: list[tuple[str, int]]) -> set[tuple[str
 def newest(engine: Engine) -> tuple[int, datetime] | None:
     """Return the id of the newest outcome and when it came: an outcome stored later gives another pair.
 
-    Raises `PredictionLogError`. Blocks.
+    Raise `PredictionLogError` if the log cannot be read. Blocks.
     """
     query = select(OUTCOMES.c.id, OUTCOMES.c.received_at).order_by(OUTCOMES.c.id.desc()).limit(1)
     rows = _read(engine, query)
@@ -88,13 +88,13 @@ def newest(engine: Engine) -> tuple[int, datetime] | None:
 
 
 def quality(engine: Engine, version: ModelVersion) -> tuple[float | None, int]:
-    """Return the ROC AUC of a version, None while one class is missing, and the number of outcomes behind it.
+    """Return the ROC AUC of a version (None while one class is missing) and its number of outcomes.
 
-    Looks at the latest outcomes, and of these at the ones of that version's predictions: what came of an
-    older version's says nothing of this one. Raises `PredictionLogError`. Blocks.
+    Uses only those of the latest outcomes that belong to predictions of this version: outcomes of an older
+    version say nothing about this one. Raise `PredictionLogError`. Blocks.
     """
     latest = select(OUTCOMES).order_by(OUTCOMES.c.id.desc()).limit(_LATEST).subquery()
-    # A client that uses a request id twice has two predictions of that name: the later one counts.
+    # If a client uses a request id twice, the later prediction counts.
     same = PREDICTIONS.alias()
     last = (
         select(func.max(same.c.id))
@@ -126,7 +126,7 @@ def _read(engine: Engine, query: Select[Any]) -> Sequence[Row[Any]]:
 def roc_auc(risks: np.ndarray, readmitted: np.ndarray) -> float | None:
     """Return the share of pairs (readmitted, not) in which the readmitted one had the higher risk.
 
-    Ties count half (the Mann-Whitney statistic); None where one of the classes is missing.
+    Ties count half (the Mann-Whitney statistic). Return None if one of the classes is missing.
     """
     positives = int(readmitted.sum())
     negatives = len(readmitted) - positives

@@ -1,7 +1,7 @@
-"""Where predictions wait while the database is away: slices in the shared files, which outlive the pod.
+"""The spool: predictions that wait for the database, as slices in the shared files, which outlive the pod.
 
-A slice is one file with up to some thousand rows. Any pod loads any slice, once: the transaction that inserts
-its rows inserts its name too, and a name goes in only once.
+A slice is one file with up to a few thousand rows. Any pod can load any slice, exactly once: the transaction
+that inserts its rows also inserts its name, and names are unique.
 """
 
 import time
@@ -47,7 +47,7 @@ class Spool:
     def put(self, name: str, rows: Sequence[LogRow]) -> None:
         """Write a slice.
 
-        Raises `SharedFilesError` or `SpoolFullError`; the rows are not safe then.
+        Raise `SharedFilesError` or `SpoolFullError`; the rows are then not stored.
         """
         if time.monotonic() - self._listed > _LISTED_SECONDS:
             self.waiting()
@@ -70,7 +70,7 @@ class Spool:
     def load(self, engine: Engine, name: str, rest: Callable[[], None]) -> None:
         """Move one slice into the database; `rest` is called between its parts.
 
-        Raises `SharedFilesError` or the database's error; the slice is still there then.
+        Raise `SharedFilesError` or the database's error; the slice is then still there.
         """
         content = self._files.get(f"{_WAITING}/{name}")
         if content is None:
@@ -79,7 +79,7 @@ class Spool:
             rows = msgspec.json.decode(zlib.decompress(content), type=list[LogRow])
             self._insert(engine, name, rows, rest)
         except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, DataError) as error:
-            # Kept for a person to look at: the other slices must not wait behind it.
+            # Kept for inspection; the other slices must not wait behind it.
             reason = type(error).__name__
             logger.error("a slice of the spool is damaged (%s): %s/%s", reason, _REFUSED, name)
             self._files.put(f"{_REFUSED}/{name}", content)
@@ -113,9 +113,9 @@ def new_name() -> str:
 
 
 def note_loaded(connection: Connection, name: str) -> None:
-    """Note in the transaction of its rows that a slice is loaded.
+    """Record, in the transaction of its rows, that a slice is loaded.
 
-    Raises `IntegrityError` if it was loaded before.
+    Raise `IntegrityError` if it was loaded before.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
     connection.execute(insert(LOADED_SLICES).values(name=name, loaded_at=now))

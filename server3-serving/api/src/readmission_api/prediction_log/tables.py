@@ -1,4 +1,4 @@
-"""The two tables: what was predicted, and what became of it."""
+"""The two tables: predictions and outcomes."""
 
 import threading
 from typing import Final
@@ -64,22 +64,22 @@ LOADED_SLICES = Table(
     Column("name", String(64), primary_key=True),
     Column("loaded_at", _MOMENT, nullable=False, comment="UTC"),
 )
-"""Slices of the spool whose rows are in `predictions`: no slice is loaded twice."""
+"""Slices of the spool whose rows are in `predictions`, so that no slice is loaded twice."""
 
 
-# A server that is gone without a word must not hold the writer: by default PyMySQL waits for ever.
+# A server that vanished must not block the writer: by default PyMySQL waits forever.
 _MYSQL_SECONDS: Final = {"connect_timeout": 3, "read_timeout": 30, "write_timeout": 30}
 _CREATING = threading.Lock()
 
 
 def create_tables(engine: Engine) -> None:
-    """Make the tables where they are not there yet; two threads at once would both find them missing."""
+    """Create missing tables, under a lock, because two threads could both find them missing."""
     with _CREATING:
         METADATA.create_all(engine)
 
 
 def connect(url: str) -> Engine:
-    """Make an engine; nothing is opened before its first use."""
+    """Return an engine; it connects on first use."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = create_engine(
         url,
@@ -87,7 +87,7 @@ def connect(url: str) -> Engine:
         pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,
-        # Parameters by place: the writer hands tuples to the driver.
+        # Positional parameters: the writer passes tuples to the driver.
         paramstyle="qmark" if sqlite else "format",
     )
     if sqlite:
@@ -96,7 +96,7 @@ def connect(url: str) -> Engine:
 
 
 def _write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # Readers and the writer of an SQLite file do not wait for each other this way.
+    # In this mode, readers and the writer of an SQLite file do not block each other.
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -2,9 +2,9 @@
 
 Shapley values by permutation sampling (Castro et al., "Polynomial calculation of the Shapley value based on
 sampling", 2009): walk from the reference to the patient field by field in random orders and average each
-field's step. Every order comes with its reverse, which halves the noise for the same work (Mitchell et al.,
-"Sampling Permutations for Shapley Value Estimation", 2022). Steps of one walk add up to the whole way, so
-the contributions add up to the difference of the two risks exactly, whatever the sample.
+field's step. Every order is paired with its reverse, which halves the noise for the same work (Mitchell et
+al., "Sampling Permutations for Shapley Value Estimation", 2022). The steps of one walk add up to the whole
+difference, so the contributions add up exactly to the difference of the two risks, whatever the sample.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _ROWS_AT_ONCE: Final = 2_048
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one field did to the risk; `standard_error` is the sampling's."""
+    """The contribution of one field to the risk; `standard_error` is that of the sampling."""
 
     field: str
     contribution: float
@@ -30,7 +30,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A patient's risk, the reference patient's and what lies between, largest first."""
+    """A patient's risk, the reference patient's risk and the contributions, largest first."""
 
     probability: float
     reference_probability: float

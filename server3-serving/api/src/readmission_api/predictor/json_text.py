@@ -20,7 +20,7 @@ KINDS: Final = {
 
 
 _LONGEST_EXPLAINED: Final = 64 * 1024
-"""The longest body that is parsed a second time to say where it is wrong."""
+"""The longest body that is parsed a second time to locate the error."""
 
 
 class JsonObject(dict[str, Any]):
@@ -47,7 +47,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     try:
         value = _DECODER.decode(text)
         if "\\u" in text:
-            # An escape can spell half of a surrogate pair, which is no character and fits into no UTF-8.
+            # An escape may be half of a surrogate pair, which is not a character and not valid in UTF-8.
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise BadJsonError(
@@ -65,7 +65,7 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
 def split(body: bytes) -> list[msgspec.Raw] | None:
     """Return the texts of the items of a JSON list: None if the body is another JSON value.
 
-    Takes time in proportion to the body, and little of it: no item is parsed yet. Raise `BadEncodingError`
+    This takes little time, proportional to the body, because no item is parsed yet. Raise `BadEncodingError`
     or `BadJsonError`.
     """
     try:

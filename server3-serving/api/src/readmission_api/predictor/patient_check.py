@@ -1,4 +1,4 @@
-"""The slow and complete check of one patient: says everything that is wrong, and never the values."""
+"""The slow and complete check of one patient, which reports every problem but never the values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WHOLE_CODE: Final = re.compile(r"[0-9]{1,9}\.0{1,9}")
 _SHOWN_LEVELS: Final = 6
 MAX_PROBLEMS: Final = 100
-"""Repeated names, and unknown names, that are listed at most."""
+"""Maximum number of repeated or unknown names in a message."""
 
 
 class PatientCheck:
-    """Turns a parsed JSON value into the row of values that the graph and the log take.
+    """Turns a parsed JSON value into the row of values for the graph and the log.
 
     `names` gives the order of a row: the graph's numeric fields, its categorical ones, then fields that
     the graph does not use.
@@ -37,7 +37,7 @@ class PatientCheck:
         }
 
     def row(self, patient: object) -> tuple[Any, ...]:
-        """Return the patient's values in order; raises `PatientRefusedError` with every problem found."""
+        """Return the patient's values in order. Raise `PatientRefusedError` with every problem found."""
         if not isinstance(patient, Mapping):
             raise PatientRefusedError(
                 (
@@ -73,7 +73,7 @@ class PatientCheck:
             Problem(
                 code="unknown_field",
                 field=shown(name),
-                message=f"{shown(name) or 'a field that is not named like one'} is no field of this model; "
+                message=f"unknown field{f' {text}' if (text := shown(name)) else ''}; "
                 "leave it out (GET /model/schema lists the fields)",
             )
             for name in islice((name for name in patient if name not in self._known), MAX_PROBLEMS)
@@ -116,7 +116,7 @@ class PatientCheck:
 
 
 def _code(value: object) -> str | None:
-    """Return a category's code that was written as a number, or as pandas writes it next to gaps: 1.0."""
+    """Return a category's code that was written as a number, or as 1.0, as pandas does next to gaps."""
     if type(value) is float and value.is_integer():
         return str(int(value))
     if type(value) is int:
@@ -136,7 +136,7 @@ def _absent(field: Field) -> str | int | None:
 
 
 def shown(name: str) -> str | None:
-    """Return a field's name as an error may repeat it: None where it is not one, but could be a value."""
+    """Return a field's name if an error may repeat it, or None if it could be a value."""
     return name if _NAME.fullmatch(name) else None
 
 

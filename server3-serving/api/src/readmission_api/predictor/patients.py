@@ -1,7 +1,7 @@
 """Patients from JSON text to rows, fast: msgspec checks types, levels and ranges while it parses.
 
-What msgspec refuses goes through `patient_check` a second time, which either accepts it after all (4.0 for
-4) or says everything that is wrong.
+If msgspec refuses a patient, `patient_check` checks it again, and either accepts it after all (4.0 for 4) or
+reports everything that is wrong.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,11 @@ from readmission_api.predictor.patient_check import PatientCheck
 from readmission_api.predictor.schema import MISSING, Field, InputSchema
 
 Row = tuple[Any, ...]
-"""A patient's values: integers, then strings as the CSV spells them, in the order of `Patients.names`."""
+"""A patient's values: integers, then strings as in the CSV, in the order of `Patients.names`."""
 
 
 class Patients:
-    """Reads the patients that one schema describes.
+    """Reads patients of one schema.
 
     A row's first `numeric_count` values are the graph's numbers, the next `categorical_count` its
     categories; the rest is not used by the graph.
@@ -57,12 +57,12 @@ class Patients:
         self._absent = tuple(field.absent for field in self.fields)
         self._count = len(self.fields)
         self._texts_end = self._count - sum(by_name[name].kind == "integer" for name in unused)
-        # JSON has more than one spelling for some values: null for "?", 1 for "1".
+        # JSON has more than one form for some values: null for "?", 1 for "1".
         self._spelling: dict[Any, Any] = {None: MISSING}
         for field in self.fields:
             if field.kind == "category":
                 self._spelling.update({int(value): value for value in field.whole_numbers})
-        # msgspec lets the last of two equal keys win. No name and no allowed value holds a colon, so that in
+        # With equal keys, msgspec keeps the last one. No name or allowed value contains a colon, so that in
         # a body that passed the check their number is the number of keys.
         self._colons_count_keys = not any(
             ":" in text
@@ -111,9 +111,9 @@ class Patients:
         return (*row[: self.numeric_count], *map(self._get, texts, texts), *row[self._texts_end :])
 
     def read_together(self, bodies: Sequence[msgspec.Raw]) -> list[Row] | None:
-        """Read patients that give every field as the CSV spells it: None where one does not, or is wrong.
+        """Return patients that have every field as in the CSV, or None if one does not or is wrong.
 
-        Half the time of one after the other, which remains for the rest.
+        This takes half the time of reading them one by one, which the caller does for the others.
         """
         text = b"[%b]" % b",".join(bodies)
         if not self._colons_count_keys or text.count(b":") != len(bodies) * self._count:
@@ -125,7 +125,7 @@ class Patients:
         return rows if self.in_cohort(rows) else None
 
     def read_value(self, value: object) -> Row:
-        """Read a patient that is parsed already (`json_text.parse`)."""
+        """Return the row of a patient that is already parsed (`json_text.parse`)."""
         return self._require_cohort(self.check.row(value))
 
 

@@ -1,4 +1,4 @@
-"""One model version, ready to answer. It never changes: a new version is a new object."""
+"""One model version, ready to predict. It never changes: a new version is a new object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from readmission_api.predictor.schema import InputSchema
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """Which version of which registered model, as the registry names it."""
+    """The name of a registered model and the number of its version."""
 
     model: str
     version: str
     alias: str
-    # It names folders: a record that was read from a file is checked against the pattern.
+    # It names folders, so a record from a file is checked against the pattern.
     manifest_sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     run_id: str | None = None
 
@@ -45,7 +45,7 @@ class Predictor:
 
     @cached_property
     def warning(self) -> str | None:
-        """What must be said wherever the model's answers are shown."""
+        """The warning to show with every prediction of the model, if any."""
         if not self.schema.dataset.synthetic:
             return None
         return (
@@ -55,7 +55,7 @@ class Predictor:
 
     @cached_property
     def answer_part(self) -> bytes:
-        """The part of a prediction's JSON that is the same for every patient, comma included."""
+        """The part of a prediction's JSON that is the same for every patient, including the comma."""
         fields: dict[str, object] = {
             "model": self.version.model,
             "version": self.version.version,
@@ -68,7 +68,7 @@ class Predictor:
     def score(self, rows: Sequence[Row]) -> list[float]:
         """Return each row's risk of readmission within 30 days, from 0 to 1.
 
-        Raises `ReadmissionApiError` where the graph gives anything else, or fails.
+        Raise `ReadmissionApiError` if the graph fails or returns anything else.
         """
         split = self.patients.numeric_count
         end = split + self.patients.categorical_count
@@ -90,7 +90,7 @@ class Predictor:
         risks: list[float] = scores.tolist()
         # A NaN fails both comparisons.
         if not (min(risks) >= 0.0 and max(risks) <= 1.0):
-            raise ReadmissionApiError(f"version {self.version.version} gave a risk that is no probability")
+            raise ReadmissionApiError(f"version {self.version.version} returned a risk outside [0, 1]")
         return risks
 
     def _failed(self, error: Exception) -> ReadmissionApiError:
@@ -112,7 +112,7 @@ class Predictor:
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    # A row takes some 20 microseconds: handing it to another thread would cost more than it saves.
+    # A row takes about 20 microseconds: passing it to another thread would cost more than it saves.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -123,7 +123,7 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
 
 
 class GoldenRow(msgspec.Struct, frozen=True):
-    """Inputs of the graph and what scikit-learn said of them."""
+    """Inputs of the graph and scikit-learn's risks for them."""
 
     numeric: list[float]
     categorical: list[str]
@@ -131,14 +131,14 @@ class GoldenRow(msgspec.Struct, frozen=True):
 
 
 class GoldenRows(msgspec.Struct, frozen=True):
-    """`golden_rows.json`: what a version must answer before it may serve."""
+    """`golden_rows.json`: the risks that a version must reproduce before it may serve."""
 
     rows: list[GoldenRow]
     tolerance: float = 1e-6
 
 
 def check_golden_rows(predictor: Predictor, content: bytes) -> None:
-    """Score the golden rows, together and one by one; raises `ModelRefusedError` where any differs."""
+    """Score the golden rows, together and one by one. Raise `ModelRefusedError` if any differs."""
     try:
         golden = msgspec.json.decode(content, type=GoldenRows)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -163,7 +163,7 @@ def check_golden_rows(predictor: Predictor, content: bytes) -> None:
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """Read a file of a version; raises `ModelRefusedError` where it is not there."""
+    """Return a file of a version. Raise `ModelRefusedError` if it is missing."""
     try:
         return (folder / name).read_bytes()
     except OSError as error:

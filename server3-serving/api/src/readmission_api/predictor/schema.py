@@ -1,4 +1,4 @@
-"""`input_schema.json`: what a model version wants to know of a patient."""
+"""`input_schema.json`: the fields of a patient that a model version takes."""
 
 import math
 from datetime import datetime
@@ -9,10 +9,10 @@ import msgspec
 from readmission_api.errors import ModelRefusedError
 
 SUPPORTED_MAJOR: Final = 1
-"""Schemas of another major version mean something that this code does not know."""
+"""This code does not know the meaning of schemas with another major version."""
 
 MISSING: Final = "?"
-"""How the data set spells a missing value."""
+"""The data set's mark of a missing value."""
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Distribution(msgspec.Struct, frozen=True):
-    """How a field was distributed in training: shares by level, by ICD-9 group or between edges."""
+    """A field's distribution in training: shares by level, by ICD-9 group or between edges."""
 
     levels: dict[str, float] | None = None
     groups: dict[str, float] | None = None
@@ -50,7 +50,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> Any:  # noqa: ANN401 - JSON
-        """What an error answer says is allowed."""
+        """The allowed values, for an error response."""
         if self.kind == "integer":
             return {"minimum": self.minimum, "maximum": self.maximum}
         if self.kind == "icd9":
@@ -59,12 +59,12 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def takes_missing(self) -> bool:
-        """Whether `?` and null stand for a value that is not known."""
+        """Whether `?` and null are accepted for an unknown value."""
         return self.absent == MISSING
 
     @property
     def whole_numbers(self) -> list[str]:
-        """The levels that JSON may spell as an integer too: codes such as "1"."""
+        """The levels that JSON may also contain as an integer: codes such as "1"."""
         values = [level.value for level in self.levels]
         return [value for value in values if value.isascii() and value.isdigit() and str(int(value)) == value]
 
@@ -79,7 +79,7 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """What the model was trained on."""
+    """The data that the model was trained on."""
 
     kind: str
     sha256: str = ""
@@ -96,12 +96,12 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Icd9Groups(msgspec.Struct, frozen=True):
-    """The group of each ICD-9 key: what stands before the dot of a code. Keys not listed are `other`."""
+    """The group of each ICD-9 key, the part of a code before the dot. Keys not listed are `other`."""
 
     codes: dict[str, str] = {}
 
     def group(self, code: str) -> str:
-        """Name the group of a code as the data set spells it."""
+        """Return the group of a code in the form of the data set."""
         return self.codes.get(code.partition(".")[0], "other")
 
 
@@ -127,7 +127,7 @@ class Scores(msgspec.Struct, frozen=True):
 
 
 class InputSchema(msgspec.Struct, frozen=True):
-    """The contract of one model version. Keys that this code does not know are left alone."""
+    """The contract of one model version. Unknown keys are ignored."""
 
     schema_version: str
     model: str
@@ -145,7 +145,7 @@ class InputSchema(msgspec.Struct, frozen=True):
     cohort: Cohort | None = None
 
     def test_roc_auc(self) -> dict[str, float]:
-        """Return the test split's ROC AUC as `low`, `value` and `high`; NaN for what is not told."""
+        """Return the test split's ROC AUC as `low`, `value` and `high`; NaN for missing figures."""
         split = self.metrics.get("test")
         metric = split.get("roc_auc") if isinstance(split, dict) else None
         found = metric if isinstance(metric, dict) else {}
@@ -162,7 +162,7 @@ class _Version(msgspec.Struct):
 def parse(content: bytes) -> InputSchema:
     """Read a schema.
 
-    Raises `ModelRefusedError` where it is of another major version, can't be read or contradicts itself.
+    Raise `ModelRefusedError` if it has another major version, can't be read or contradicts itself.
     """
     try:
         version = msgspec.json.decode(content, type=_Version).schema_version

@@ -1,1 +1,1 @@
-"""The routes of the inference API: requests in, answers out."""
+"""The routes of the inference API."""

@@ -1,4 +1,4 @@
-"""What this is."""
+"""`GET /`: what this server is."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -27,7 +27,7 @@ _LINKS: Final = {
 
 
 def package_version() -> str:
-    """Return the version of this package; a checkout that is not installed has none."""
+    """Return the version of this package, or a default for a checkout that is not installed."""
     try:
         return version(SERVICE)
     except PackageNotFoundError:

@@ -20,7 +20,7 @@ _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIds:
-    """Ids that no other process uses: a random start, then a number. Cheaper than a UUID each."""
+    """Ids that no other process uses: a random prefix and a number. Cheaper than a UUID for each request."""
 
     def __init__(self) -> None:
         self._prefix = secrets.token_hex(8)
@@ -61,7 +61,7 @@ class Accounting:
             receive = answer.expecting(receive)
         method: str = scope["method"]
         if method == "HEAD":
-            # What answers GET answers HEAD too; the server leaves the body out.
+            # Every route for GET also answers HEAD; the server omits the body.
             scope = {**scope, "method": "GET"}
         observers = self.parts.observers
         observers.in_flight += 1
@@ -94,7 +94,7 @@ class Accounting:
 
 
 class Answer:
-    """The answer to one request, as far as it has been sent."""
+    """The response to one request, as far as it has been sent."""
 
     __slots__ = ("_body_unsent", "_request_id", "_send", "status")
 
@@ -117,8 +117,8 @@ class Answer:
     def expecting(self, receive: Receive) -> Receive:
         """Wrap the `receive` of a client that sends its body only when asked to.
 
-        If it is not asked, it may send its next request where the server expects the body: the connection
-        then closes.
+        If the body is never requested, the client may send its next request instead of the body, so the
+        connection is closed.
         """
         self._body_unsent = True
 

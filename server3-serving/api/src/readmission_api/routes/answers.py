@@ -1,4 +1,4 @@
-"""JSON answers, and the one body of every error (`application/problem+json`)."""
+"""JSON responses, and the common body of every error (`application/problem+json`)."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -32,7 +32,7 @@ _ANSWERS: Final[dict[type[ReadmissionApiError], tuple[HTTPStatus, str, str]]] = 
     ModelRefusedError: (HTTPStatus.BAD_GATEWAY, "model_refused", ""),
     PredictionLogError: (HTTPStatus.SERVICE_UNAVAILABLE, "prediction_log_unavailable", "5"),
 }
-"""Status, code and the seconds after which to retry, by error."""
+"""Status, code and seconds until a retry, by error."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def body(refused: RefusedError, request_id: str) -> bytes:
 
 
 def refusal(error: ReadmissionApiError) -> RefusedError:
-    """Return the refusal that answers an error of this package."""
+    """Return the refusal for an error of this package."""
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, PatientRefusedError):
@@ -96,7 +96,7 @@ def sentence_of(text: str) -> str:
 
 
 def internal() -> RefusedError:
-    """Return the refusal for a fault of the server."""
+    """Return the refusal for an internal error."""
     return RefusedError(
         HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The server failed to answer; see its log."
     )

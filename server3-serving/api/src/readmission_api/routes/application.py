@@ -24,7 +24,7 @@ class Application:
     def __init__(self, api: FastAPI, parts: Parts) -> None:
         self.api = api
         self._single = SinglePrediction(parts)
-        # For the methods that it does not accept: they get FastAPI's answer.
+        # For methods that the route does not accept: they get FastAPI's response.
         self._route = Route(PREDICT, self._single, methods=["POST"])
         api.router.routes.append(self._route)
 
@@ -38,7 +38,7 @@ class Application:
 
 
 def add_error_handlers(api: FastAPI) -> None:
-    """Give every error of every route the one body."""
+    """Give every error of every route the common body."""
 
     def answer(request: Request, refused: RefusedError) -> Response:
         request.state.refused = refused
@@ -54,7 +54,7 @@ def add_error_handlers(api: FastAPI) -> None:
         return answer(request, answers.refusal(error))
 
     async def crash(request: Request, _: Exception) -> Response:
-        # Raised again after this answer: `Accounting` logs and counts it.
+        # Raised again after this response: `Accounting` logs and counts it.
         return answer(request, answers.internal())
 
     async def http(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from starlette.types import Receive
 from readmission_api.errors import RefusedError
 
 SLOWEST_BYTES_PER_SECOND: Final = 16 * 1024
-"""A body may take a second longer for each of these that have arrived."""
+"""A body may take one more second for each of these that has arrived."""
 
 _LOOK_SECONDS: Final = 0.5
 

@@ -1,7 +1,7 @@
 """CSV uploads: kept on disk while they arrive, then read, checked and scored some rows at a time.
 
-The upload is complete before the answer begins: most clients send all before they read, so an answer that
-streams against a running upload would end in both sides waiting.
+The upload is complete before the response begins: most clients send everything before they read, so a
+response that streams during the upload would deadlock.
 """
 
 import codecs
@@ -24,7 +24,7 @@ from readmission_api.predictor.schema import MISSING, Field
 from readmission_api.scoring import Scoring
 
 IGNORED: Final = frozenset({"encounter_id", "patient_nbr", "weight", "readmitted"})
-"""Columns of the data set that no model takes; a whole export may be sent as it is."""
+"""Columns of the data set that no model takes, so that a whole export can be sent unchanged."""
 
 _ENCOUNTER: Final = "encounter_id"
 _SHOWN_ENCOUNTER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -32,7 +32,7 @@ _IN_MEMORY: Final = 1024 * 1024
 _LONGEST_HEADER: Final = 16 * 1024
 _ROWS_AT_ONCE: Final = 512
 _LINES_AT_ONCE: Final = 64
-"""Lines between cells and values: more of them crowd each other out of the processor's cache."""
+"""Lines per conversion from cells to values: more do not fit into the CPU cache."""
 _MANY_SPELLINGS: Final = 20_000
 _BROKEN: Final = "the file can't be read as CSV from here on"
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}(?:\.0{1,9})?")
@@ -47,7 +47,7 @@ _OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars
 
 @dataclass(frozen=True)
 class Header:
-    """Where the fields stand in a line. `columns` follows `Patients.names`; None is a field left out."""
+    """The positions of the fields in a line. `columns` follows `Patients.names`; None is a missing field."""
 
     width: int
     columns: tuple[int | None, ...]
@@ -55,7 +55,7 @@ class Header:
 
 
 async def spool(parts: AsyncIterator[bytes]) -> IO[bytes]:
-    """Store an upload, in memory while it is small; raises `RefusedError` where it is not UTF-8 text."""
+    """Store an upload, in memory while it is small. Raise `RefusedError` if it is not UTF-8 text."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     upload = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the answer's stream closes it
     try:
@@ -92,7 +92,7 @@ def _check_text(part: bytes) -> None:
 
 
 def invalid_csv(message: str, problems: tuple[Problem, ...] = ()) -> RefusedError:
-    """Say what is wrong with a file as a whole."""
+    """Return the refusal of a file as a whole."""
     return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_csv", message, problems=problems)
 
 
@@ -110,12 +110,12 @@ def read_header(upload: IO[bytes], predictor: Predictor) -> Header:
                 Problem(
                     code="unknown_field",
                     field=text,
-                    message=f"{text or 'a column without a usable name'} is no field of this model",
+                    message=f"unknown column {text}" if text else "a column has no usable name",
                 )
             )
         elif times > 1:
             found.append(
-                Problem(code="duplicate_field", field=name, message=f"{name} is there more than once")
+                Problem(code="duplicate_field", field=name, message=f"the column {name} is repeated")
             )
     found.extend(
         Problem(code="missing_field", field=field.name, message=f"the column {field.name} is missing")
@@ -148,7 +148,7 @@ def _first_line(upload: IO[bytes]) -> list[str]:
 def score_lines(
     upload: IO[bytes], header: Header, predictor: Predictor, scoring: Scoring, request_id: str
 ) -> Iterator[bytes]:
-    """Yield the answer's lines, some at a time. Blocks: not for the event loop."""
+    """Yield the response's lines, some at a time. Blocks: do not call it in the event loop."""
     text = io.TextIOWrapper(upload, encoding="utf-8", newline="")
     try:
         yield ("row,encounter_id," if header.encounter is not None else "row,").encode() + (
@@ -173,17 +173,17 @@ def score_lines(
 
 @dataclass
 class _Step:
-    """Lines that were read: the rows of the right ones, and what is wrong with the others by their index."""
+    """Lines that were read: the rows of the valid ones, and the problems of the others by index."""
 
     count: int = 0
     rows: list[Row] = field(default_factory=list)
     refused: dict[int, Problem] = field(default_factory=dict)
     encounters: list[str] = field(default_factory=list)
-    """One a line, empty where it can't be shown; none at all where the file does not name them."""
+    """One per line, empty if it can't be shown; no ids at all if the file does not contain them."""
 
     last: bool = False
     broken: bool = False
-    """The file can't be read on."""
+    """The rest of the file can't be read."""
 
 
 class _Lines:
@@ -195,12 +195,13 @@ class _Lines:
         self._reader = filter(None, csv.reader(self._characters(), strict=True))
 
     def take(self, count: int) -> Iterator[list[str]]:
-        """Yield up to `count` lines; raise `csv.Error` where the file can't be read, or a line is endless."""
+        """Yield up to `count` lines. Raise `csv.Error` if the file can't be read or a line is too long."""
         self._left = count * _LONGEST_HEADER
         yield from islice(self._reader, count)
 
     def _characters(self) -> Iterator[str]:
-        # A quote that is never closed, or a line of commas alone, would be read into memory as a whole.
+        # After an unclosed quote, or in a line of nothing but commas, the whole rest would be read into
+        # memory.
         while text := self._text.readline(self._left + 1):
             self._left -= len(text)
             if self._left < 0:
@@ -246,7 +247,7 @@ def _answers(step: _Step, first: int, predictor: Predictor, scoring: Scoring, re
 
 
 class CsvColumns:
-    """Turns lines of text into rows, a column at a time where all is well, a line at a time where not."""
+    """Turns lines of text into rows, column by column if all are valid, otherwise line by line."""
 
     def __init__(self, patients: Patients, header: Header) -> None:
         self.header = header
@@ -254,7 +255,7 @@ class CsvColumns:
         self._spellings = [_spellings(field) for field in patients.fields]
 
     def read(self, lines: Sequence[list[str]]) -> tuple[list[Row], dict[int, Problem]]:
-        """Return the rows of the lines that are right, and what is wrong with the others by their index."""
+        """Return the rows of the valid lines, and the problems of the others by index."""
         if set(map(len, lines)) == {self.header.width}:
             columns = list(zip(*lines, strict=True))
             values = []
@@ -296,7 +297,7 @@ class CsvColumns:
             if place is not None and line[place] != ""
         }
         row = self._patients.read_value(patient)
-        # The next lines with the same new spelling (an ICD-9 code, say) take the fast way.
+        # The next lines with the same new text (for example an ICD-9 code) take the fast path.
         for spelling, place, value in zip(self._spellings, self.header.columns, row, strict=True):
             if place is not None and len(spelling) < _MANY_SPELLINGS:
                 spelling[line[place]] = value

@@ -1,4 +1,4 @@
-"""Whether the process answers, whether it can predict, and its metrics."""
+"""Health checks and metrics."""
 
 from http import HTTPStatus
 
@@ -12,7 +12,7 @@ from readmission_api.threads import run
 
 
 def health_routes(parts: Parts) -> APIRouter:
-    """Build the routes that probes and Prometheus ask."""
+    """Return the routes for probes and Prometheus."""
     router = APIRouter(tags=["health"])
     settings, store = parts.settings, parts.store
 

@@ -1,4 +1,4 @@
-"""Which version serves, what it wants to know of a patient, and how good it is."""
+"""The serving version: its number, its fields and its quality."""
 
 import hashlib
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from readmission_api.routes.parts import Parts
 
 
 def model_routes(parts: Parts) -> APIRouter:
-    """Build the routes that describe the version that serves."""
+    """Return the routes that describe the serving version."""
     router = APIRouter(tags=["model"])
     store = parts.store
 

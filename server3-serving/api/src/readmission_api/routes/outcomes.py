@@ -1,4 +1,4 @@
-"""`POST /outcomes`: what became of predicted patients."""
+"""`POST /outcomes`: the outcomes of predicted patients."""
 
 from http import HTTPStatus
 from typing import Final
@@ -46,11 +46,11 @@ def _record(parts: Parts, body: bytes) -> dict[str, object]:
             "no_prediction_log",
             "Outcomes need a prediction log: start the server with READMISSION_API_PREDICTION_LOG_URL.",
         )
-    # A prediction of a moment ago may still wait to be written.
+    # A very recent prediction may still be waiting to be written.
     written = observers.writer.flush(_FLUSH_SECONDS)
     recorded = outcomes.record(observers.engine, received)
     if not written and len(recorded) < len({(outcome.request_id, outcome.number) for outcome in received}):
-        # Those that are unknown now may be known in a moment. To store an outcome twice does no harm.
+        # Predictions that are unknown now may be written soon. Storing an outcome twice is harmless.
         raise PredictionLogError("some predictions wait to be written to the log: send these outcomes again")
     for outcome in recorded:
         parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()

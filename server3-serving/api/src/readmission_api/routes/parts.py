@@ -20,7 +20,7 @@ from readmission_api.threads import Threads
 
 
 class Admission:
-    """Room for so many long requests at once, and a queue for so many more."""
+    """A limit on long requests at once, with a queue of limited length."""
 
     def __init__(self, running: int, waiting: int) -> None:
         self._room = asyncio.Semaphore(running)
@@ -39,12 +39,12 @@ class Admission:
             self._waiting += 1
 
     def check(self) -> None:
-        """Raise `OverloadedError` if the queue is full now, before a body is read for nothing."""
+        """Raise `OverloadedError` if the queue is full, so that no body is read unnecessarily."""
         if self._room.locked() and self._waiting <= 0:
             raise OverloadedError
 
     def release(self) -> None:
-        """Give the room back."""
+        """Release the room."""
         self._room.release()
 
     @asynccontextmanager
@@ -77,7 +77,7 @@ class UploadSpace:
 
 @dataclass
 class Parts:
-    """The pieces of one app."""
+    """The parts of one app."""
 
     settings: ApiSettings
     instruments: Instruments
@@ -94,7 +94,7 @@ class Parts:
     clients: Clients
 
     def serving(self) -> Serving:
-        """Return what serves now; raise `RefusedError` if nothing does."""
+        """Return the serving version. Raise `RefusedError` if nothing serves."""
         serving = self.store.serving
         if serving is None:
             raise answers.no_model(self.reason())

@@ -1,4 +1,4 @@
-"""`POST /predict`: one patient, by raw ASGI.
+"""`POST /predict`: one patient, in plain ASGI.
 
 FastAPI's routing, body and response classes cost more than the model, so this one route does without them.
 OpenAPI documents it like the others.
@@ -17,7 +17,7 @@ _JSON: Final = (b"content-type", b"application/json")
 
 
 class SinglePrediction:
-    """The ASGI application behind `POST /predict`; raises the errors of this package."""
+    """The ASGI application of `POST /predict`; it raises the errors of this package."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
