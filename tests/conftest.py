@@ -1,4 +1,4 @@
-"""What the tests of every server share: a real MySQL, and the real data set."""
+"""Fixtures of all servers' tests: a real MySQL server, and the real data set."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def mysql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mysql.Server]:
-    """A real MySQL server, one a test session. In CI its absence is a failure, elsewhere a skip."""
+    """A real MySQL server, one per test session. If it is missing, CI fails and other runs skip."""
     folder = tmp_path_factory.mktemp("mysql")
     try:
         server = mysql.start(folder, with_parent=True)
@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def new_mysql_database(mysql_server: mysql.Server) -> Iterator[Callable[[], str]]:
-    """Call it for the URL of an empty database, whose user has rights on nothing else."""
+    """A function that returns the URL of an empty database, whose user has rights on nothing else."""
     names = []
 
     def create() -> str:
@@ -45,7 +45,7 @@ def new_mysql_database(mysql_server: mysql.Server) -> Iterator[Callable[[], str]
 
 @pytest.fixture
 def mysql_url(new_mysql_database: Callable[[], str]) -> str:
-    """The URL of an empty MySQL database of this test's own."""
+    """The URL of an empty MySQL database for this test."""
     return new_mysql_database()
 
 
@@ -60,7 +60,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def real_dataset() -> Path:
-    """The archive of the real data set; in CI its absence is a failure, elsewhere a skip."""
+    """The archive of the real data set. If it is missing, CI fails and other runs skip."""
     given = os.environ.get("READMISSION_DATASET")
     places = [Path(given)] if given else [CHECKOUT / "data", CHECKOUT.parent / "shared" / "data"]
     for place in places:

@@ -39,7 +39,7 @@ EMPTY_PACKAGES = ("docker.io", "docker-buildx")
 
 
 class HostsUnavailableError(Exception):
-    """No hosts can be had on this machine; the message says why in one line."""
+    """Test hosts are not available on this machine; the message says why in one line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What `make help` promises holds: every target exists, and every test and package is part of one."""
+"""`make help` is true: every target exists, and every test and package is part of one."""
 
 import itertools
 import os
@@ -88,7 +88,7 @@ def floors(makefile: str) -> dict[str, int]:
 
 
 def test_the_floor_of_coverage_has_only_risen():
-    """Compare every commit that this clone has with the one before."""
+    """Compare every commit of this clone with the previous one."""
     now = floors((ROOT / "Makefile").read_text())
     assert {f"test-{name}" for name in now} <= PARTS
     history = git("log", "--format=%H", "-G^FLOOR_", "--", "Makefile").split()

@@ -14,7 +14,7 @@ PACKAGES = {
     "server3-serving/api/src": {"readmission_api"},
     "server3-serving/ui/src": {"readmission_ui"},
     "server3-serving/retrain/src": {"readmission_retrain"},
-    # Runs on one machine with the webhook, and asks Airflow with its client.
+    # Runs on one machine with the webhook, and uses its Airflow client.
     "server3-serving/demo/src": {"readmission_demo", "readmission_retrain"},
     "server3-serving/loadtest/src": {"readmission_loadtest"},
     "server2-tracking/backup/src": {"readmission_backup"},

@@ -1,4 +1,4 @@
-"""The project speaks of the product only."""
+"""The repository contains only the product."""
 
 import re
 import subprocess

@@ -10,13 +10,13 @@ from readmission_data.settings import DataSettings
 
 
 def of_raw(settings: DataSettings) -> dict[str, str]:
-    """The checksums of RawData, as it is now."""
+    """Return the current checksums of RawData."""
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         return _of(connection, {table.name: table for table in raw_tables.METADATA.sorted_tables})
 
 
 def of_clean(settings: DataSettings) -> dict[str, str]:
-    """The checksums of CleanData, as it is now."""
+    """Return the current checksums of CleanData."""
     with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         info = bulk.read(connection, clean_tables.define(())[clean_tables.FEATURE_INFO]).to_pandas()
         return _of(connection, clean_tables.define(clean_tables.read_features(info)))

@@ -39,14 +39,14 @@ _USUAL = {
 
 
 def line(number: int, patient: int | None = None, **values: str) -> str:
-    """One encounter's line; `values` replace the usual ones."""
+    """Return one encounter's line; `values` replace the default values."""
     identifiers = {"encounter_id": str(number), "patient_nbr": str(patient or 1_000_000 + number)}
     given = _USUAL | identifiers | values
     return ",".join(given[column.name] for column in COLUMNS)
 
 
 def lines(count: int, start: int = 1) -> list[str]:
-    """Good lines of as many patients, with some variety."""
+    """Return valid lines of as many patients, with some variety."""
     ages = ("[0-10)", "[40-50)", "[70-80)", "[90-100)")
     return [
         line(

@@ -1,4 +1,4 @@
-"""Runs a command in a process that dies before one of its changes in MLflow."""
+"""Run a command in a process that dies before one of its changes in MLflow."""
 
 import os
 from collections.abc import Callable
@@ -54,9 +54,9 @@ def _victim(
 def died(
     step: int, command: Callable[..., object], *arguments: object, changes: tuple[str, ...] = CHANGES
 ) -> bool:
-    """Run a command and tell whether it died before the n-th of these changes.
+    """Run a command and return whether it died before the n-th of these changes.
 
-    False where it makes fewer of them and ended well.
+    Return False if it made fewer changes and succeeded.
     """
     process = PROCESSES.Process(target=_victim, args=(step, changes, command, arguments))
     process.start()

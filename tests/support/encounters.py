@@ -1,4 +1,4 @@
-"""Reads a CSV of encounters without a database."""
+"""Read a CSV of encounters without a database."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _NUMBERS = {name for name, column in BY_NAME.items() if column.kind in {Kind.INT
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Return the encounters frame of a csv, or of a zip that holds one, by encounter."""
+    """Return the encounters frame of a csv, or of a zip that contains one, by encounter."""
     with open_csv(path) as source:
         frame = pd.read_csv(source, dtype=str, keep_default_na=False)
     frame.columns = [name.replace("-", "_") for name in frame.columns]

@@ -33,7 +33,7 @@ class Moody:
             if mood == "altered" and body:
                 message = message | {"body": body[:-2] + b"X\n"}
             if mood == "torn" and body:
-                # The promised length never comes: the connection breaks in the middle of the block.
+                # The announced length never arrives: the connection breaks in the middle of the block.
                 await send(message | {"body": body[: len(body) // 2], "more_body": True})
                 raise ConnectionError
             await send(message)
@@ -42,7 +42,7 @@ class Moody:
 
 
 class Edited:
-    """The feed behind a proxy that changes its answers: `edit` gets headers, body, and the first answer.
+    """The feed behind a proxy that changes its responses: `edit` gets headers, body, and the first response.
 
     The length fits the edited body, and the feed's digest is removed unless `edit` sets another one.
     """

@@ -1,6 +1,6 @@
-"""The fork server of a test session: all is imported, so a process starts in a hundredth of a second.
+"""The fork server of a test session: everything is imported, so a process starts in a hundredth of a second.
 
-Python keeps one such server a session, whoever asks for it: what it imports must stand in one place.
+Python keeps one such server per session for all callers, so its imports must be listed in one place.
 """
 
 import multiprocessing
@@ -23,12 +23,12 @@ PROCESSES.set_forkserver_preload(
 
 
 def warm_up() -> None:
-    """Let the server begin with its imports, which take seconds, while the caller does something else."""
+    """Start the server's imports, which take seconds, while the caller does something else."""
     forkserver.ensure_running()
 
 
 def wait() -> None:
-    """Return when the imports are done: a process that is timed must not wait for them."""
+    """Return when the imports are done, so that a timed process does not wait for them."""
     process = PROCESSES.Process(target=os.getpid)
     process.start()
     process.join()

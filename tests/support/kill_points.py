@@ -1,8 +1,8 @@
-"""Kills a command at points drawn over the course of an undisturbed run of it.
+"""Kill a command at points drawn over the course of an undisturbed run of it.
 
-A point is counted in changes, not in seconds: each request that changes something in MLflow gives two steps,
-one before it is sent and one after its answer has come. So a slow machine is killed at the same points as a
-fast one, and what the process was doing there can be told from the seed.
+A point is counted in changes, not in seconds: each request that changes something in MLflow counts as two
+steps, one before it is sent and one after its response. Slow and fast machines are therefore killed at the
+same points, and the seed determines what the process was doing there.
 """
 
 import os
@@ -23,7 +23,7 @@ from support.forks import PROCESSES
 
 @dataclass(frozen=True)
 class Course:
-    """What an undisturbed run returned, and when it came to each step, in seconds from its start."""
+    """The result of an undisturbed run, and the time of each step in seconds from its start."""
 
     result: Any
     steps: tuple[float, ...]
@@ -34,7 +34,7 @@ class Course:
 class Point:
     """The step (from 0, the start) at which a process is killed, or some seconds after it.
 
-    It never gets to the next step, however fast it is.
+    It never reaches the next step, no matter how fast it is.
     """
 
     step: int
@@ -42,7 +42,7 @@ class Point:
 
 
 def follow(command: Callable[..., object], *arguments: object) -> Course:
-    """Run a command in a process of its own, undisturbed."""
+    """Run a command in a separate process, undisturbed."""
     near, far = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_followed, args=(far, command, arguments))
     process.start()
@@ -53,7 +53,7 @@ def follow(command: Callable[..., object], *arguments: object) -> Course:
 
 
 def draw(course: Course, kills: int, seed: int) -> list[Point]:
-    """Return points in order, one from each equal part of the run, in turn by its time and by its steps."""
+    """Return points in order, one from each equal part of the run, alternating between time and steps."""
     chance = np.random.default_rng(seed)
     moments = (*course.steps, course.seconds)
     points = []
@@ -69,7 +69,7 @@ def draw(course: Course, kills: int, seed: int) -> list[Point]:
 
 
 def killed(point: Point, command: Callable[..., object], *arguments: object) -> bool:
-    """Run a command in a process that is killed at a point; False where it ended before it came there."""
+    """Run a command in a process that is killed at a point; return False if it ended before that."""
     near, far = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=_victim, args=(far, point, command, arguments))
     process.start()

@@ -1,4 +1,4 @@
-"""Runs a function in a process of its own that is killed half way."""
+"""Run a function in a separate process that is killed halfway."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ _EVENTS = ("before_cursor_execute", "commit")
 
 
 def start(function: Callable[..., object], *arguments: object) -> BaseProcess:
-    """Start `function` in a process of its own; the caller kills it when it likes."""
+    """Start `function` in a separate process; the caller may kill it at any time."""
     process = PROCESSES.Process(target=function, args=arguments)
     process.start()
     return process
 
 
 def start_and_die(statement: int, function: Callable[..., object], *arguments: object) -> BaseProcess:
-    """Start `function` in a process that is gone when it comes to a statement or commit, counted from 1."""
+    """Start `function` in a process that dies at a statement or commit, counted from 1."""
     return start(_die_at, statement, function, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""A whole load in a process of its own, for tests that kill it."""
+"""A complete load in a separate process, for tests that kill it."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from readmission_data.settings import DataSettings
 
 
 def load(settings: DataSettings, die_at: int | None = None) -> None:
-    """Load all; with `die_at` this process is gone in the middle of that statement, counted from 1."""
+    """Load everything; with `die_at`, this process dies in the middle of that statement, counted from 1."""
     if die_at is not None:
         left = iter(range(die_at, 0, -1))
 

@@ -1,11 +1,11 @@
-"""A real MySQL server for tests, benches and trials: unpacked into a cache, run on loopback, never installed.
+"""A real MySQL server for tests and benches: unpacked into a cache, run on loopback, never installed.
 
-    python tests/support/mysql.py start DIR [DATABASE ...]   prints one URL a database
+    python tests/support/mysql.py start DIR [DATABASE ...]   prints one URL per database
     python tests/support/mysql.py stop DIR
 
-Needs nothing but the standard library. The server comes from Debian sid (the deployed image is of the same
-release line) and runs with its own C library, so that an older Debian stays as it is. Where there is no apt,
-a MySQL server (8.4 or newer) on PATH is taken.
+It needs only the standard library. The server comes from Debian sid (the same release line as the deployed
+image) and runs with its own C library, so an older Debian stays unchanged. Without apt, a MySQL server (8.4
+or newer) on PATH is used.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PACKAGES = ("mysql-server-core", "mysql-client-core")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 OLDEST = (8, 4)
 STARTUP_SECONDS = 60
-# The binary log and durable commits stay on, as they are in production: they refuse and slow down things.
+# The binary log and durable commits stay on, as in production: they restrict and slow down statements.
 SERVER_OPTIONS = (
     "--bind-address=127.0.0.1",
     "--mysqlx=OFF",
@@ -43,7 +43,7 @@ SERVER_OPTIONS = (
 
 
 class MySQLUnavailableError(Exception):
-    """No MySQL server can be had on this machine; the message says why in one line."""
+    """No MySQL server is available on this machine; the message says why in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. `folder` holds its data, socket, log and pid file."""
+    """A running server. `folder` contains its data, socket, log and pid file."""
 
     folder: Path
     port: int
@@ -67,7 +67,7 @@ class Server:
         self.query(statements)
 
     def query(self, statements: str) -> list[str]:
-        """Run statements as root, over the server's socket; give the rows, columns apart by tabs."""
+        """Run statements as root over the server's socket; return the rows with tabs between columns."""
         command = [*self.programs.client, "--no-defaults", "--user=root", f"--socket={_socket(self.folder)}"]
         done = subprocess.run(
             [*command, "--batch", "--skip-column-names"],
@@ -78,7 +78,7 @@ class Server:
         return done.stdout.splitlines()
 
     def create_database(self, name: str) -> str:
-        """Make an empty database and a user of the same name with rights on nothing else; give its URL."""
+        """Create an empty database and a user of that name with rights on nothing else; return its URL."""
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
             raise ValueError(f"{name!r} is no database name: lower case, digits and _, at most 32")
         password = secrets.token_urlsafe(12)
@@ -97,7 +97,7 @@ class Server:
 
 
 def programs() -> Programs:
-    """Find the server: the one in the cache, else unpack Debian's, else one on PATH."""
+    """Return the server in the cache, or unpack Debian's, or use one on PATH."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with _locked(CACHE / "lock"):
         tree = CACHE / "tree"
@@ -109,10 +109,10 @@ def programs() -> Programs:
 
 
 def start(folder: Path, *, options: Sequence[str] = (), with_parent: bool = False) -> Server:
-    """Start a server on a free loopback port in `folder`, or give the one that runs there.
+    """Start a server on a free loopback port in `folder`, or return the one that is running there.
 
-    A folder that held a server before keeps its databases. `with_parent` kills the server when the calling
-    process dies, however it dies.
+    Databases that exist in the folder are kept. `with_parent` kills the server when the calling process dies
+    for any reason.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def start(folder: Path, *, options: Sequence[str] = (), with_parent: bool = Fals
 
 
 def stop(folder: Path) -> None:
-    """Stop the server in `folder`, by its pid file; nothing happens where none runs."""
+    """Stop the server in `folder` by its pid file; do nothing if none is running."""
     folder = folder.resolve()
     pid = _pid(folder)
     if pid is None:
@@ -178,13 +178,13 @@ def _pid_file(folder: Path) -> Path:
 
 
 def _pid(folder: Path) -> int | None:
-    """The pid of the live server of this folder, if there is one."""
+    """Return the pid of the running server of this folder, if there is one."""
     try:
         pid = int(_pid_file(folder).read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
-    # A pid is used again after a while: it is ours only if it runs on this folder.
+    # Pids are reused: the process is ours only if it runs on this folder.
     return pid if str(folder / "data").encode() in command else None
 
 
@@ -251,7 +251,7 @@ def _programs_in(tree: Path) -> Programs:
 
 
 def _unpack(tree: Path) -> None:
-    """Download Debian's packages with a private apt and unpack them; `tree` appears whole or not at all."""
+    """Download Debian's packages with a private apt and unpack them; `tree` appears atomically."""
     work = CACHE / "apt"
     shutil.rmtree(work, ignore_errors=True)
     for folder in ("etc/preferences.d", "lists/partial", "cache/archives/partial", "tree"):
@@ -285,7 +285,7 @@ def _unpack(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """The Debian mirror that this machine uses."""
+    """Return the Debian mirror of this machine."""
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
     )

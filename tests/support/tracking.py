@@ -14,7 +14,7 @@ STARTS_WITHIN = 120
 
 
 class TrackingUnavailableError(Exception):
-    """No tracking server can be had on this machine; the message says why in one line."""
+    """No tracking server is available on this machine; the message says why in one line."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrackingServer:
     process: "subprocess.Popen[bytes]"
 
     def wait(self) -> None:
-        """Return when it answers."""
+        """Wait until the server responds."""
         deadline = time.monotonic() + STARTS_WITHIN
         while not _answers(f"{self.address}/health"):
             assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -34,17 +34,17 @@ class TrackingServer:
             time.sleep(0.1)
 
     def busy(self) -> bool:
-        """Whether one of its threads runs or waits for a disk: those that wait for requests sleep."""
+        """Return whether one of its threads runs or waits for a disk; idle threads sleep."""
         return bool({"R", "D"} & set(_states_of_threads(self.process.pid)))
 
     def stop(self) -> None:
-        """End it and its workers."""
+        """Stop the server and its workers."""
         os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(30)
 
 
 def start(folder: Path, store: str) -> TrackingServer:
-    """Begin to start a server on a free loopback port, with its metadata in `store`."""
+    """Start a server on a free loopback port with its metadata in `store`, without waiting for it."""
     if not MLFLOW.exists():
         raise TrackingUnavailableError(
             "the tracking server's environment is missing: make .venvs/tracking.runtime"

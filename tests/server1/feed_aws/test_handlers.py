@@ -20,7 +20,7 @@ def handlers(monkeypatch):
         ("AWS_DEFAULT_REGION", "eu-south-2"),
         ("AWS_ACCESS_KEY_ID", "nobody"),
         ("AWS_SECRET_ACCESS_KEY", "nothing"),
-        # Reading moto's list of machine images takes longer than all the rest.
+        # Loading moto's list of machine images takes longer than everything else.
         ("MOTO_EC2_LOAD_DEFAULT_AMIS", "false"),
     ):
         monkeypatch.setenv(name, value)

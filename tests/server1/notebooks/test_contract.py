@@ -1,4 +1,4 @@
-"""The contract of the prediction log describes the tables that server 3 makes."""
+"""The contract of the prediction log describes the tables that server 3 creates."""
 
 import runpy
 from pathlib import Path
@@ -39,7 +39,7 @@ def contract():
 
 def test_server_3_makes_what_the_contract_says(contract):
     made = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-    # Its own code, but not its package: nothing of server 3 is installed here.
+    # Loads server 3's module by path, because its package is not installed here.
     runpy.run_path(str(TABLES))["METADATA"].create_all(made)
     assert described(made) == described(contract)
     for table in ("predictions", "outcomes"):

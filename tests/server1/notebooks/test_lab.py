@@ -1,4 +1,4 @@
-"""JupyterLab as people open it: a password, the pairs, and nothing of a patient on disk."""
+"""JupyterLab as users open it: the password, the pairs, and no patient data on disk."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each notebook runs from top to bottom in a real kernel, and stops where a rule is broken."""
+"""Each notebook runs from top to bottom in a real kernel, and stops if a rule is violated."""
 
 import sqlite3
 

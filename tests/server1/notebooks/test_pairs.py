@@ -1,4 +1,4 @@
-"""The two halves of a notebook say the same, and neither holds a patient's values."""
+"""The two halves of a notebook are equal, and neither contains a patient's values."""
 
 import jupytext
 import nbformat

@@ -1,4 +1,4 @@
-"""A task of Airflow is a process that pays for its imports: loading and preprocessing need no training."""
+"""Each Airflow task is a process that pays for its imports, so loading must not import training."""
 
 import subprocess
 import sys

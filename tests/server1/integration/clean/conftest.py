@@ -58,7 +58,7 @@ def loaded(settings: DataSettings) -> DataSettings:
 
 
 def checksums(settings: DataSettings) -> dict[str, str]:
-    """The checksum of every processed table, as it is now."""
+    """The current checksum of every processed table."""
     with databases.engine(settings.clean_url) as engine, engine.connect() as connection:
         info = bulk.read(connection, tables.define(())[tables.FEATURE_INFO]).to_pandas()
         defined = tables.define(tables.read_features(info))

@@ -1,4 +1,4 @@
-"""A task that is killed at any point leaves all old tables or all new ones; the next run mends the rest."""
+"""A task that is killed at any point leaves all old tables or all new ones; the next run does the rest."""
 
 import random
 import signal
@@ -28,7 +28,7 @@ def test_a_save_killed_at_any_statement_leaves_all_old_or_all_new(mysql_settings
     assert not set(saved[0].values()) & set(saved[1].values())
 
     statements = killing.count_statements(tasks.save, settings, stages[0])
-    # The last statements hold the swap; the others are drawn.
+    # The last statements include the swap; the others are drawn at random.
     points = [*range(statements - 7, statements + 1)]
     points += random.Random(4).sample(range(1, statements - 7), KILLS - len(points))  # noqa: S311
     outcomes = {}
@@ -43,7 +43,7 @@ def test_a_save_killed_at_any_statement_leaves_all_old_or_all_new(mysql_settings
         tasks.save(settings, new_stage)
         assert checksums(settings) == new
         assert table_names(settings) == set(tables.NAMES)
-        # What was new is what the next kill must leave.
+        # The new tables are the old ones of the next kill.
         stages, saved = [new_stage, old_stage], [new, old]
     assert len(outcomes) == KILLS
     # Both really happened: killed before the swap and after it.
@@ -76,7 +76,7 @@ def test_a_run_killed_twenty_times_ends_in_the_tables_of_an_undisturbed_one(mysq
         process.join(timeout=moments.uniform(0, 1.1 * seconds))
         process.kill()
         process.join()
-        # One that was done before its moment does not count.
+        # A run that ended before its kill does not count.
         killed += process.exitcode == -signal.SIGKILL
         assert checksums(settings) in (old, new)
     tasks.preprocess(settings, "new")

@@ -1,4 +1,4 @@
-"""What the published study says about the data, seen through this package's rules."""
+"""The published study's figures about the data, reproduced with this package's rules."""
 
 import pytest
 

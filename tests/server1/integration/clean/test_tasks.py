@@ -50,7 +50,7 @@ def test_the_tables_hold_what_the_parts_give(loaded):
         np.testing.assert_array_equal(found["encounter_id"], frame["encounter_id"])
         np.testing.assert_array_equal(found["readmitted_30d"], cohort.label(frame))
         np.testing.assert_array_equal(found[names].to_numpy(), encoding.transform(frame)[:, columns])
-        # The encoding that is kept as rows computes the very same.
+        # The encoding stored as rows computes the same features.
         np.testing.assert_array_equal(found[names].to_numpy(), processed.encoding.transform(frame))
 
     info = processed.feature_info
@@ -69,7 +69,7 @@ def test_the_same_batches_give_the_same_bytes_on_every_database(loaded, tmp_path
     first = checksums(loaded)
     stage = tasks.preprocess(loaded, "again")
     assert checksums(loaded) == first
-    # A task alone can be run again too.
+    # A single task can be run again too.
     tasks.save(loaded, tasks.select_features(loaded, stage))
     assert checksums(loaded) == first
     assert table_names(loaded) == set(tables.NAMES)
@@ -90,7 +90,7 @@ def test_a_new_batch_is_taken_in(loaded):
     after = read(loaded)
     assert (before.lineage.batches, after.lineage.batches) == ((1,), (1, 2))
     assert set(before.train["encounter_id"]) < set(after.train["encounter_id"])
-    # The patients of validation and test are the same for good.
+    # The patients of validation and test never change.
     np.testing.assert_array_equal(before.validation["encounter_id"], after.validation["encounter_id"])
     np.testing.assert_array_equal(before.test["readmitted_30d"], after.test["readmitted_30d"])
 
@@ -164,7 +164,7 @@ def test_readers_never_see_tables_of_two_saves(loaded):
 
     with ThreadPoolExecutor(2) as threads:
         readers = [threads.submit(keep_reading) for _ in range(2)]
-        # At least eight times, and until the readers came upon both: a busy machine lets them read seldom.
+        # At least eight times, and until the readers have seen both: on a busy machine they read rarely.
         for turn in range(200):
             tasks.save(loaded, stages[turn % 2])
             if turn >= 7 and (seen == set(rows) or any(reader.done() for reader in readers)):

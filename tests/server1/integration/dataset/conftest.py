@@ -1,4 +1,4 @@
-"""A real HTTP server that misbehaves as it is told."""
+"""A real HTTP server that misbehaves on request."""
 
 import hashlib
 import time
@@ -14,18 +14,18 @@ from readmission_data.dataset import synthetic
 
 @dataclass
 class Site:
-    """What the server sends, and how badly."""
+    """The server's content, and its faults."""
 
     content: bytes = b""
     ranges: bool = True
     etags: bool = True
-    # One entry an answer, as long as there are any: bytes after which the connection breaks …
+    # One entry per response, as long as there are any: bytes after which the connection breaks …
     breaks: list[int] = field(default_factory=list)
-    # … and a status sent in the place of the content.
+    # … and a status sent instead of the content.
     statuses: list[int] = field(default_factory=list)
-    # One entry an answer: seconds without a byte, half way.
+    # One entry per response: seconds without a byte, halfway.
     stalls: list[float] = field(default_factory=list)
-    # What the content is after the next break.
+    # The content after the next break.
     replacement: bytes | None = None
     bytes_a_second: int | None = None
     chunked: bool = False
@@ -113,7 +113,7 @@ class Server(ThreadingHTTPServer):
         self.site = site
 
     def handle_error(self, *_: object) -> None:
-        """A client that was killed or gave up is what some tests are about."""
+        """Ignore clients that were killed or gave up, as in some tests."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Downloads from a real server that breaks off, stalls, changes its mind or sends something else."""
+"""Downloads from a real server that breaks off, stalls, changes its file or sends something else."""
 
 import io
 import logging
@@ -37,7 +37,7 @@ def get(cache: Path, url: str) -> DatasetFile:
 
 
 def from_uci(cache: Path, url: str, **settings: object) -> DatasetFile:
-    """As from UCI's address, where no file is on this machine."""
+    """Locate the data set at the server's address instead of UCI's, without a local file."""
     given = DataSettings(cache_dir=cache, **settings)  # type: ignore[arg-type]
     return find(given, checkout=cache / "nowhere" / "checkout", uci_url=url)
 
@@ -48,7 +48,7 @@ def content(file: DatasetFile) -> bytes:
 
 
 def stored(cache: Path) -> list[str]:
-    """What a download left behind, apart from notes and locks."""
+    """Return the files that a download left behind, except cached validators and locks."""
     if not cache.exists():
         return []
     return sorted(
@@ -129,7 +129,7 @@ def test_a_broken_chunked_answer_is_noticed(site, sample_csv, cache):
 
 @pytest.mark.parametrize("etags", [True, False])
 def test_halves_of_two_files_are_never_joined(site, sample_csv, cache, etags):
-    """The server's file is replaced after the break by one of the same length."""
+    """After the break, a file of the same length replaces the server's file."""
     site.content = sample_csv
     site.replacement = sample_csv.replace(b"Steady", b"STEADY")
     site.etags = etags

@@ -1,4 +1,4 @@
-"""The feed as its clients meet it: a process of its own, over HTTP."""
+"""The feed as its clients use it: a separate process, over HTTP."""
 
 import base64
 import contextlib
@@ -49,7 +49,7 @@ class Feed:
 
 @contextlib.contextmanager
 def as_process(dataset: Path, log: Path) -> Iterator[tuple[Feed, int]]:
-    """A feed that is started as its user does; gives its process id too."""
+    """A feed that is started as users do, and its process id."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FEED_")}
     environment |= {"FEED_DATASET": str(dataset), "FEED_PORT": "0", "FEED_TOKEN": ""}
     command = [sys.executable, "-m", "readmission_feed"]
@@ -69,7 +69,7 @@ def as_process(dataset: Path, log: Path) -> Iterator[tuple[Feed, int]]:
 
 @contextlib.contextmanager
 def serving(dataset: Path, **settings: object) -> Iterator[Feed]:
-    """The same app under the same server, in a thread: a second sooner."""
+    """The same app under the same server, in a thread, which starts a second faster."""
     app = create_app(FeedSettings(dataset=dataset, **settings))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = Thread(target=server.run)
@@ -131,13 +131,13 @@ def test_all_blocks_of_the_real_data_are_the_source_byte_for_byte(real_dataset: 
 
     assert whole == source
     assert sizes == [15_000] * 6 + [11_766]
-    # 19 MB went through it: it never held them.
+    # 19 MB were streamed, but never held in memory.
     assert grown < 16_000
 
 
 @pytest.mark.parametrize("limit", [1, 7, 333, 999, 1_000, 15_000])
 def test_blocks_of_any_size_make_up_the_source(feed: Feed, sample: Path, limit: int):
-    if limit == 1:  # every single row of a thousand would take long; the first and the last will do
+    if limit == 1:  # each of a thousand rows would take long; the first and the last are enough
         first = feed.block(limit=1)
         last = feed.block(first.headers["Feed-Next-Cursor"].replace(".1", ".999"), 1)
         lines = sample.read_bytes().splitlines(keepends=True)
@@ -232,7 +232,7 @@ def test_it_says_what_it_is(feed: Feed):
 
 
 def test_bad_lines_are_handed_out_as_they_are(tmp_path: Path):
-    """What is wrong with a row is for the loader to say; the feed neither mends nor drops it."""
+    """The loader reports what is wrong with a row; the feed neither fixes nor drops it."""
     content = b'\xef\xbb\xbfa,b\r\n1,2\r\n\r\n\xff\xfe\x00,"\nonly\n3,4'
     path = tmp_path / "bad.csv"
     path.write_bytes(content)

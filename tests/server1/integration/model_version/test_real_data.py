@@ -1,4 +1,4 @@
-"""On the real data set: each candidate's graph is the model it came from, on all of test."""
+"""On the real data set, each candidate's graph equals its model on all of test."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ QUICK = {
     "hist_gradient_boosting": {"max_iter": 60, "max_leaf_nodes": 15},
     "lightgbm": {"n_estimators": 80, "num_leaves": 20},
 }
-"""Every kind of candidate at settings that fit in seconds: what converts does not depend on their number."""
+"""Every kind of candidate at settings that fit in seconds; the conversion does not depend on size."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def test_every_code_of_the_data_set_is_grouped_alike(real: Real) -> None:
 def test_no_example_is_a_real_patient(real: Real) -> None:
     names = [column.name for column in PREDICTORS]
     for patient in examples.PATIENTS:
-        # Even with a few fields changed it is nobody.
+        # Even with a few changed fields it is not a real patient.
         same = sum((real.frame[name] == patient[name]).to_numpy(dtype=int) for name in names)
         assert int(same.max()) < len(names) - 2

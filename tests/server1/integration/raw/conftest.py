@@ -13,7 +13,7 @@ from readmission_data.settings import DataSettings
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Callable[..., DataSettings]:
-    """Settings for a test's own database, on SQLite and then on MySQL."""
+    """Settings with a separate database for each test, on SQLite and on MySQL."""
 
     def make(**values: object) -> DataSettings:
         given = {"raw_url": SecretStr(database_url), "cache_dir": tmp_path / "cache", **values}
@@ -24,7 +24,7 @@ def settings(database_url: str, tmp_path: Path) -> Callable[..., DataSettings]:
 
 @pytest.fixture
 def query(database_url: str):
-    """Runs a query on the test's database and gives its rows."""
+    """A function that runs a query on the test's database and returns its rows."""
     with databases.engine(SecretStr(database_url)) as engine:
 
         def run(statement: str | sa.Select) -> list[tuple]:

@@ -1,4 +1,4 @@
-"""Broken rows and files, each told in one clear line, with nothing lost."""
+"""Broken rows and files: one clear line for each, and nothing is lost."""
 
 import base64
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from readmission_data.errors import ReadmissionDataError
 from readmission_data.raw.load import load_all, load_next
 from support import csv_lines
 
-# No database sees what these load.
+# These loads never reach a database.
 SQLITE_ALONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 GOOD = csv_lines.line(5)
 

@@ -53,7 +53,7 @@ def test_columns_by_dictionary_and_in_single_precision_go_in(engine):
 
     with engine.connect() as connection:
         rows = connection.execute(sa.select(THINGS.c.label, THINGS.c.weight).order_by(THINGS.c.id)).all()
-    # Every database keeps the float32's own value.
+    # Every database stores the float32's exact value.
     assert [tuple(row) for row in rows] == [("a\tb", 0.10000000149011612), ("\\", None), (None, 3.0)]
 
 
@@ -197,7 +197,7 @@ def test_a_connection_that_is_lost_under_way_is_told_in_one_line(mysql_url):
         lose_the_connection(url)
     assert sa.make_url(mysql_url).password not in str(told.value)
 
-    # The lock went with the connection.
+    # The lock was released with the connection.
     with (
         databases.engine(url) as engine,
         databases.exclusive(engine, "raw") as connection,

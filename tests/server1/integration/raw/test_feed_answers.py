@@ -1,4 +1,4 @@
-"""Answers that gateways, proxies and other feeds give: digests, codings, pauses, addresses."""
+"""Responses of gateways, proxies and other feeds: digests, encodings, pauses, addresses."""
 
 import base64
 import gzip
@@ -49,7 +49,7 @@ def zipped(headers, body, _first):
 
 
 def zipped_by_a_proxy(headers, body, _first):
-    """A proxy that compresses and leaves the feed's digest."""
+    """A proxy that compresses the response but keeps the feed's digest."""
     return headers | {"content-encoding": "gzip", "content-digest": headers["kept-digest"]}, gzip.compress(
         body
     )

@@ -199,7 +199,7 @@ def same_cursor(headers, body, first):
 
 
 def saying(**values):
-    """Give some headers another value."""
+    """Replace the values of some headers."""
     changed = {f"feed-{name.replace('_', '-')}": value for name, value in values.items()}
     return lambda headers, body, _first: (headers | changed, body)
 

@@ -43,7 +43,7 @@ def given(settings: Callable[..., DataSettings], dataset) -> DataSettings:
 
 @pytest.fixture
 def undisturbed(given, tmp_path) -> dict[str, str]:
-    """The checksums of a run that nothing disturbs, on SQLite."""
+    """The checksums of an undisturbed run on SQLite."""
     url = f"sqlite:///{tmp_path}/undisturbed.db"
     load(given.model_copy(update={"raw_url": SecretStr(url)}))
     return checksums(url)
@@ -61,7 +61,7 @@ def empty(settings: DataSettings) -> None:
 def kill_and_end(
     given: DataSettings, undisturbed: dict[str, str], disturb: Callable[[], BaseProcess]
 ) -> None:
-    """Disturb loads until enough were killed, then load the rest; all must end in the same tables."""
+    """Kill enough loads, then load the rest; the result must be the same tables."""
     kills = 0
     while kills < KILLS:
         process = disturb()
@@ -69,7 +69,7 @@ def kill_and_end(
         assert process.exitcode in {0, -signal.SIGKILL}
         kills += process.exitcode == -signal.SIGKILL
         if process.exitcode == 0:
-            # It got to the end before its time: the next kills disturb another run.
+            # It ended before its kill: the next kills hit another run.
             assert stored(given) == undisturbed
             empty(given)
     load(given)

@@ -1,4 +1,4 @@
-"""Loads while MySQL is in trouble: tried again or named within seconds, and no row lost or doubled."""
+"""Loads while MySQL has problems: retried or reported within seconds, with no row lost or duplicated."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ def rows(query):
 
 @pytest.fixture
 def at_statement():
-    """Calls a function once, before the first statement that starts with some words."""
+    """Calls a function once, before the first statement with a given prefix."""
     listeners = []
 
     def install(start, function):
@@ -83,7 +83,7 @@ def test_a_row_lock_that_is_held_too_long_is_waited_for(given, query, monkeypatc
 
     def hold():
         with databases.engine(given.raw_url) as engine, engine.begin() as other:
-            # The number of the next batch, by a transaction that is not committed.
+            # Another transaction holds the number of the next batch, uncommitted.
             line = dict(other.execute(sa.select(BATCH_INFO)).mappings().one(), batch=2)
             other.execute(sa.insert(BATCH_INFO), line)
             held.set()

@@ -15,7 +15,7 @@ RACE_MISSING = 2_273
 WITHIN_30_DAYS = 11_357
 NO_GLUCOSE_TEST = 96_420
 
-# The formula that `assign` documents, run by MySQL over what is stored.
+# The formula in the docstring of `assign`, run by MySQL on the stored rows.
 _FRACTION = "CONV(LEFT(SHA2(CONCAT(:salt, ':', patient_nbr), 256), 8), 16, 10) / 4294967296"
 MISPLACED = {
     Split.TRAIN: f"SELECT COUNT(*) FROM train_data WHERE NOT {_FRACTION} < 0.70",
@@ -52,7 +52,7 @@ def test_the_public_data_set_loads_whole(loaded):
     assert sum(len(numbers) for numbers in patients.values()) == len(set.union(*patients.values()))
     assert sum(frame.race.isna().sum() for frame in frames.values()) == RACE_MISSING
     assert sum((frame.readmitted == "<30").sum() for frame in frames.values()) == WITHIN_30_DAYS
-    # The level "None", which a careless reader takes for a missing value.
+    # The level "None" is easily misread as a missing value.
     assert sum((frame.max_glu_serum == "None").sum() for frame in frames.values()) == NO_GLUCOSE_TEST
     for frame in frames.values():
         assert frame.encounter_id.is_monotonic_increasing

@@ -1,4 +1,4 @@
-"""Trainings on a generated sample, once as the sample it is and once as if a hospital had sent it."""
+"""Trainings on a generated sample, once as synthetic data and once as a hospital's own data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ ENCOUNTERS = 3_000
 
 @dataclass(frozen=True)
 class Trained:
-    """Settings of a data set, and finished trainings on it that nobody has registered."""
+    """Settings of a data set, and finished but unregistered trainings on it."""
 
     settings: DataSettings
     first: TrainingResult
@@ -50,7 +50,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     tracking_uri = f"sqlite:///{folder / 'mlflow.db'}"
     sample, own = folder / "sample.csv", folder / "own.csv"
     synthetic.write(sample, ENCOUNTERS, seed=3)
-    # Nothing but its numbers tells a generated encounter from a real one.
+    # Only its numbers distinguish a generated encounter from a real one.
     own.write_bytes(sample.read_bytes().replace(SYNTHETIC_PREFIX.encode(), b"12345678"))
     found = {}
     for kind, csv in (("synthetic", sample), ("own", own)):

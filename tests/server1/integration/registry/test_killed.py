@@ -1,7 +1,6 @@
-"""A rollback that is killed before any of its changes, and then run again; a registration between aliases.
+"""A rollback that is killed before each of its changes and then run again; a registration between aliases.
 
-Registrations killed at random points are in ../train_and_register: here are those of their points that a draw
-may miss.
+../train_and_register kills registrations at random points; this file covers points that a draw may miss.
 """
 
 from pathlib import Path
@@ -49,7 +48,7 @@ def _served(client: MlflowClient) -> str:
 @pytest.mark.parametrize(
     ("change", "number", "served"),
     [
-        # The decision is written only in part.
+        # Only a part of the decision is written.
         ("set_model_version_tag", 3, "1"),
         # Previous has moved, production has not.
         ("set_registered_model_alias", 2, "1"),
@@ -92,7 +91,7 @@ def test_a_rollback(promoted: dict[str, Trained], tmp_path: Path) -> None:
         assert not client.get_registered_model(MODEL_NAME).tags
     else:
         pytest.fail(f"a rollback of more than {MOST_STEPS} steps")
-    # Killed before the note and before production moves; later there is no way but forward.
+    # Killed before the note and before production moves; after that, it can only continue.
     assert served[:2] == ["3", "3"]
     assert set(served[2:]) == {"1"}
 
@@ -114,7 +113,7 @@ def test_a_registration_run_again_leaves_a_rolled_back_version_out_of_service(
     serving: dict[str, Trained], tmp_path: Path, *, killed: bool
 ) -> None:
     own = in_copy(serving, database(serving["own"]), tmp_path / "mlflow.db")["own"]
-    # Its aliases are moved; that it is settled is not yet written down.
+    # Its aliases have moved, but this is not recorded yet.
     assert died(4, register, own.settings, own.first, changes=("set_model_version_tag",))
     client = versions.connect(own.settings)
     assert aliases.current(client) == {"production": "3", "previous": "1"}
@@ -123,7 +122,7 @@ def test_a_registration_run_again_leaves_a_rolled_back_version_out_of_service(
     else:
         aliases.rollback(own.settings)
 
-    # The second time it is settled.
+    # The second run completes it.
     for _ in range(2):
         done = register(own.settings, own.first)
         assert done.version == "3"

@@ -1,4 +1,4 @@
-"""What `status` says of a version while its registration goes on."""
+"""The output of `status` about a version during its registration."""
 
 import pytest
 from mlflow import MlflowClient

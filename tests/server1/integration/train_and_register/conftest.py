@@ -25,7 +25,7 @@ ENCOUNTERS = 1_500
 def _starting(
     mysql_server: mysql.Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tracking.TrackingServer]:
-    # It starts for seconds, and so does the fork server: both while the data is prepared.
+    # It takes seconds to start, as does the fork server: both start while the data is prepared.
     forks.warm_up()
     # The binary log is on, and MLflow's migrations make a trigger: the same setting as on server 2.
     mysql_server.execute("SET GLOBAL log_bin_trust_function_creators = ON")
@@ -80,7 +80,7 @@ def _prepare(folder: Path, csv: Path, raw_url: str, clean_url: str) -> DataSetti
 
 @pytest.fixture(scope="session")
 def server(_starting: tracking.TrackingServer) -> tracking.TrackingServer:
-    """The tracking server, which answers."""
+    """The tracking server, ready for requests."""
     _starting.wait()
     return _starting
 
@@ -89,7 +89,7 @@ _numbers = itertools.count(1)
 
 
 def put_aside(settings: DataSettings) -> None:
-    """Give the training experiment another name: the next training finds an MLflow that has none."""
+    """Rename the training experiment, so that the next training finds an MLflow without one."""
     client = versions.connect(settings)
     found = client.get_experiment_by_name(ledger.EXPERIMENT)
     if found:
@@ -98,10 +98,10 @@ def put_aside(settings: DataSettings) -> None:
 
 @pytest.fixture
 def settled(server: tracking.TrackingServer, mysql_server: mysql.Server) -> Callable[[], None]:
-    """Call it after a kill: it returns when the server has ended what the dead process had asked for.
+    """A function for after a kill: it returns when the server has finished the dead process's requests.
 
-    Airflow waits 30 seconds before it tries again. Here it is known: no thread of the server runs, and none
-    of its connections is inside a statement or a transaction.
+    Airflow waits 30 seconds before it tries again. Here the state is known: no thread of the server runs, and
+    none of its connections is in a statement or a transaction.
     """
     busy = (
         "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'mlflow' AND command <> 'Sleep' "

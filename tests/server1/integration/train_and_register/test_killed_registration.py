@@ -1,10 +1,10 @@
-"""A registration that is killed, killed again and then left alone ends like one that nothing disturbed.
+"""A registration that is killed, killed again and then completes has the same result as an undisturbed one.
 
-Twenty kills, two before each try that ends well, as the task's two retries allow. Identical means: the same
-versions by number, the same aliases, and the new version has the same tags, description and files, bit for
-bit. What may differ: the id of its logged model, the moment of its creation (in `input_schema.json`, in one
-line of the card, and so in the manifest and its tag), and the bytes of `MLmodel` and `sklearn/`, where MLflow
-and skops write ids and times; the files of the contract are checked against the manifest.
+There are twenty kills, two before each successful try, as the task's two retries allow. Identical means: the
+same versions by number, the same aliases, and the new version has the same tags, description and files, bit
+for bit. What may differ: the id of its logged model, the moment of its creation (in `input_schema.json`, in
+one line of the card, and so in the manifest and its tag), and the bytes of `MLmodel` and `sklearn/`, where
+MLflow and skops write ids and times; the files of the contract are checked against the manifest.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Registry:
         self.before = before
 
     def restore(self) -> None:
-        """Take back what registrations of the training did."""
+        """Undo the registrations of the training."""
         self.client.delete_registered_model(MODEL_NAME)
         for model in self.logged():
             self.client.delete_logged_model(model.model_id)
@@ -77,14 +77,14 @@ class Registry:
         )
 
     def check_served(self) -> None:
-        """What a server would load now is whole, and previous is what production was."""
+        """Check that the version that a server would load is complete, and that previous was production."""
         now = aliases.current(self.client)
         served = versions.load(self.client, now["production"])
         assert served.schema.dataset.synthetic == (now["production"] == "2")
         assert (now["production"], now["previous"]) in {("2", "1"), ("2", "2"), ("4", "2")}
 
     def told(self, folder: Path) -> dict:
-        """Everything about the registry that must be the same after another registration."""
+        """Return everything in the registry that must be the same after another registration."""
         found = self.client.search_model_versions(f"name = '{MODEL_NAME}'")
         number = max((str(one.version) for one in found), key=int)
         versions.load(self.client, number)
@@ -106,7 +106,7 @@ class Registry:
 
 
 def timeless(path: Path) -> str:
-    """The checksum of a file without the moment of its creation."""
+    """Return the checksum of a file without its time of creation."""
     content = path.read_bytes()
     if path.name == SCHEMA_FILE:
         content, times = re.subn(rb'"created": "[^"]+"', b"", content)
@@ -142,7 +142,7 @@ def test_a_registration_killed_twenty_times(registry, settled, tmp_path):
 
     drawn = kill_points.draw(course, KILLS, SEED)
     points = deque(np.random.default_rng(SEED).permutation(drawn))
-    # Shown where the test fails.
+    # Shown if the test fails.
     _LOG.warning("seed %d, %d steps in %.1f s: %s", SEED, len(course.steps), course.seconds, points)
     left = set()
     while points:
@@ -151,7 +151,7 @@ def test_a_registration_killed_twenty_times(registry, settled, tmp_path):
             if not points:
                 break
             if not kill_points.killed(points[0], register, settings, result):
-                # A retry may have less to do: the next round begins with the point that it did not come to.
+                # A retry may have less to do: the next round begins with the point that it did not reach.
                 assert number, f"the registration ended before {points[0]}"
                 break
             points.popleft()

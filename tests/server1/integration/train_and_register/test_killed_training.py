@@ -1,6 +1,6 @@
-"""A training that is killed twenty times over ends like one that nothing disturbed.
+"""A training that is killed twenty times has the same result as an undisturbed one.
 
-Identical means: the runs that count (FINISHED) are one training and one child a candidate, and their
+Identical means: the runs that count (FINISHED) are one training and one child per candidate, and their
 parameters, metrics and files are the same, bit for bit; so are RawData and CleanData. What may differ: ids of
 runs, experiments and models, times (`fit_seconds` is one), and the bytes of the estimator's own folder, where
 skops and MLflow write such ids: the estimator is read back and scores the same, bit for bit.

@@ -1,4 +1,4 @@
-"""Fills a prediction log with what a registered version really says about patients of the test split."""
+"""Fill a prediction log with a registered version's real risks of patients of the test split."""
 
 import json
 import sqlite3
@@ -25,7 +25,7 @@ _ROWS_A_REQUEST = 5
 def write_log(path: Path, settings: DataSettings, rows: int, *, shifted_from: float = 1.0) -> None:
     """Score `rows` patients over 60 days, with the outcomes of all but the last month.
 
-    After the share `shifted_from` of them everyone is older and was in hospital more often.
+    After the share `shifted_from`, all patients are older and have been in hospital more often.
     """
     client = versions.connect(settings)
     number = aliases.current(client)["production"]

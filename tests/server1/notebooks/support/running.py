@@ -1,4 +1,4 @@
-"""Runs notebooks as people do: in a kernel from top to bottom, or their .py half as a script."""
+"""Run notebooks as users do: in a kernel from top to bottom, or their .py half as a script."""
 
 import os
 import runpy
@@ -17,7 +17,7 @@ CELL_SECONDS = 300
 
 
 def run(name: str, settings: Mapping[str, str]) -> nbformat.NotebookNode:
-    """Execute one notebook in a kernel of its own; returns it with its outputs. The file stays as it is."""
+    """Execute one notebook in its own kernel and return it with its outputs. The file does not change."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     where = {"metadata": {"path": str(FOLDER)}}
     client = NotebookClient(notebook, kernel_name="python3", timeout=CELL_SECONDS, resources=where)
@@ -25,7 +25,7 @@ def run(name: str, settings: Mapping[str, str]) -> nbformat.NotebookNode:
 
 
 def run_script(name: str, settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Run the .py half in this process; what a cell raises comes out."""
+    """Run the .py half in this process; exceptions of a cell propagate."""
     for key, value in settings.items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(FOLDER)
@@ -42,7 +42,7 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def said(notebook: nbformat.NotebookNode) -> str:
-    """Return what the cells printed and showed as text."""
+    """Return the text that the cells printed and displayed."""
     found = []
     for output in outputs(notebook):
         found.append(output.get("text", ""))

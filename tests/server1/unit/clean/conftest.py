@@ -1,4 +1,4 @@
-"""A generated sample of encounters, read as RawData gives it."""
+"""A generated sample of encounters, read as from RawData."""
 
 import pandas as pd
 import pytest

@@ -64,7 +64,7 @@ def test_nothing_that_identifies_a_person_or_the_outcome_is_a_feature():
     fields = {name for definition in features.by_rule() for name in definition.feature.sources}
     fields |= {name for rate in RATES for name in rate.key.fields}
     assert not fields & {"encounter_id", "patient_nbr", "weight", "readmitted"}
-    # Everything else a request has is looked at.
+    # Every other field of a request is used.
     assert fields == {column.name for column in COLUMNS} - {
         "encounter_id",
         "patient_nbr",
@@ -75,6 +75,6 @@ def test_nothing_that_identifies_a_person_or_the_outcome_is_a_feature():
 
 def test_names_are_distinct_and_fit_a_database_column():
     names = [definition.feature.name for definition in features.by_rule()] + [rate.name for rate in RATES]
-    # MySQL tells columns apart without regard to case.
+    # MySQL's column names are case-insensitive.
     assert len({name.lower() for name in names}) == len(names)
     assert all(name.isidentifier() and len(name) <= 64 for name in names)

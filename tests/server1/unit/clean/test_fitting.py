@@ -57,7 +57,7 @@ def test_the_same_train_gives_the_same_bytes(fitted, train):
     assert matrix.tobytes() == matrix_again.tobytes()
     pd.testing.assert_frame_equal(encoding.to_frame(), again.to_frame())
     other_seed, _ = fitting.fit(train, seed=2)
-    # The seed only moves the folds.
+    # The seed changes only the folds.
     pd.testing.assert_frame_equal(encoding.to_frame(), other_seed.to_frame())
 
 
@@ -70,7 +70,7 @@ def test_no_row_sees_the_label_of_its_own_patient(fitted, train):
         flipped.loc[own, "readmitted"] = np.where(was_early, "NO", "<30")
         changed, changed_matrix = fitting.fit(flipped, seed=1)
         np.testing.assert_array_equal(changed_matrix[own], matrix[own])
-        # The flip did reach the encoding and others' rows.
+        # The flip did change the encoding and other rows.
         assert not changed.to_frame().equals(encoding.to_frame())
         assert (changed_matrix[~own] != matrix[~own]).any()
 
@@ -86,10 +86,11 @@ def test_shuffled_labels_leave_no_rate_that_tells(train):
         rates = rate_columns(encoding)
         crossed.append([roc_auc_score(label, matrix[:, rate]) for rate in rates])
         leaky.append([roc_auc_score(label, own[:, rate]) for rate in rates])
-    # The other folds' rate is even a little lower where the own label is 1, since a level's total is fixed.
+    # The other folds' rate is even slightly lower if the row's own label is 1, because a level's total is
+    # fixed.
     assert np.mean(crossed) == pytest.approx(0.5, abs=0.015)
     assert np.mean(crossed, axis=0).max() < 0.53
-    # The same look at rates that did see their own label shows what a leak looks like.
+    # The same check of rates that did see their own label shows a leak.
     assert np.mean(leaky, axis=0).max() > 0.7
 
 

@@ -7,7 +7,7 @@ from readmission_data.clean import selection
 
 @pytest.fixture(scope="module")
 def planted():
-    """3,000 rows of 60 features: three tell, one is constant, one numbers the patients, the rest is noise."""
+    """3,000 rows of 60 features: three informative, one constant, one patient number, and noise."""
     generator = np.random.default_rng(2)
     matrix = generator.normal(size=(3_000, 60)).astype(np.float32)
     patients = generator.integers(0, 1_200, size=3_000)

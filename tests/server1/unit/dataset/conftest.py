@@ -16,7 +16,7 @@ def sample_csv(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="session")
 def own_csv(sample_csv: bytes) -> bytes:
-    """The same with the numbers that a hospital could have given: nothing tells them from real ones."""
+    """The same with numbers that a hospital could have assigned, indistinguishable from real ones."""
     return sample_csv.replace(SYNTHETIC_PREFIX.encode(), b"12345678")
 
 

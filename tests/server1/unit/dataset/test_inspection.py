@@ -1,4 +1,4 @@
-"""What a file is taken for, and what is said of one that is no data set."""
+"""The identification of files, and the messages about files that are not a data set."""
 
 import gzip
 import hashlib
@@ -219,7 +219,7 @@ def test_a_generated_sample_is_known_whatever_was_done_to_it(
 def test_one_generated_row_among_real_ones_is_enough(
     where: int, sample_csv: bytes, own_csv: bytes, tmp_path: Path, cache: Path
 ):
-    """Beyond the first megabyte too, where rows lie across the borders of what is read at a time."""
+    """Also beyond the first megabyte, where rows cross the boundaries of blocks."""
     header, *rows = own_csv.splitlines(keepends=True)
     rows = (rows * 40)[:10_000]
     path = tmp_path / "mixed.csv"

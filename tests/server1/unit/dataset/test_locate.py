@@ -1,4 +1,4 @@
-"""Where the data set is looked for, in which order, and what is taken for a hospital's own."""
+"""The places where the data set is searched, their order, and what counts as a hospital's own data."""
 
 import hashlib
 import logging
@@ -21,7 +21,7 @@ def nobody_listens() -> str:
 
 
 class Place:
-    """A checkout with `shared` beside it, where UCI cannot be reached."""
+    """A checkout with `shared` next to it, and no access to UCI."""
 
     def __init__(self, root: Path) -> None:
         self.checkout = root / "checkout"

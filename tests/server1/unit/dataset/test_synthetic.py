@@ -1,4 +1,4 @@
-"""The generated sample: the same by the same seed, of the real form, and learnable."""
+"""The generated sample: reproducible by its seed, in the real form, and learnable."""
 
 import hashlib
 import re
@@ -116,7 +116,7 @@ def test_prescriptions_agree_with_their_summary(frame: pd.DataFrame):
 
 
 def test_a_plain_model_learns_from_other_patients(frame: pd.DataFrame):
-    """The generator's own risk reaches about 0.72; what is learned from noise stays at 0.5."""
+    """The generator's own risk reaches about 0.72; a model of noise stays at 0.5."""
     label = (frame["readmitted"] == "<30").to_numpy()
     counts = frame[["number_inpatient", "number_emergency", "time_in_hospital"]].astype(float)
     levels = pd.get_dummies(frame[["discharge_disposition_id", "diag_1", "diag_2", "insulin"]], dtype=float)

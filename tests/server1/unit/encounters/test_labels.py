@@ -19,7 +19,7 @@ def assert_written(text: labels.Text) -> None:
     for words in text:
         assert words == words.strip()
         assert words
-        # Quotes or commas that a CSV reader left over, or letters broken by a wrong encoding.
+        # Quotes or commas that a CSV reader did not remove, or letters broken by a wrong encoding.
         assert not re.search(r'["\ufffd]|Ã|\?$', words)
 
 
@@ -40,7 +40,7 @@ def test_each_level_has_a_label_of_its_own(column: Column) -> None:
     assert tuple(levels) == column.levels
     for text in levels.values():
         assert_written(text)
-    # Two levels that read the same cannot be told apart in a form; 5, 6 and 8 of the codes do differ.
+    # Two levels with the same label cannot be distinguished in a form; codes 5, 6 and 8 do differ.
     assert len({text.en for text in levels.values()}) == len(levels)
     assert len({text.es for text in levels.values()}) == len(levels)
 
@@ -63,7 +63,7 @@ def test_spanish_is_not_english() -> None:
     fields = [labels.field(column.name) for column in PREDICTORS]
     assert all(field.help.en != field.help.es for field in fields)
     same = [column.name for column in PREDICTORS if len(set(labels.field(column.name).label)) == 1]
-    # Names that both languages share.
+    # Names that are the same in both languages.
     assert same == ["A1Cresult", "miglitol", "examide", "citoglipton"]
 
 

@@ -1,4 +1,4 @@
-"""Rows are found by their number without holding the file."""
+"""Rows are found by their number without keeping the file in memory."""
 
 import contextlib
 import hashlib
@@ -154,7 +154,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_no_silent_end(tmp_path: Path):
 
 
 def test_it_tells_a_generated_sample_as_the_loader_does(tmp_path: Path):
-    """Two parties that share no code must know the same marks."""
+    """Two programs that share no code must use the same prefix."""
     path = tmp_path / "a.csv"
     synthetic.write(path, 40, seed=1)
     content = path.read_bytes()

@@ -25,7 +25,7 @@ def test_rows_hold_missing_unknown_and_odd_values(sample: Sample) -> None:
 
 
 def test_no_row_is_a_patient(sample: Sample) -> None:
-    """Each field is drawn by itself: no row has the fields of one encounter, nor most of them."""
+    """Each field is drawn independently: no row has all or most fields of one encounter."""
     rows = golden.draw(sample.train, golden.ROWS, 1)
     names = [
         name for name in rows if sample.train[name].nunique() > 8 and name not in {"payer_code", "diag_3"}

@@ -1,4 +1,4 @@
-"""The graph computes what scikit-learn computes, whatever it is given."""
+"""The graph computes the same as scikit-learn for any input."""
 
 import numpy as np
 import onnx
@@ -43,7 +43,7 @@ CODES = (
         "?",
         None,
     ),
-    # What no valid code looks like: the request's checks refuse it, the graph must not break.
+    # Invalid codes: the request's checks refuse them, but the graph must not fail.
     *("1000", "0428", "x", "", ".", ".5", "428.", "4 28", "diag_1=428", "*", "428*250"),
 )
 
@@ -121,7 +121,7 @@ def test_a_row_does_not_depend_on_its_neighbours(sample: Sample, graphs: dict, c
     model = graphs[candidate]
     together = run(model, sample.encoding, sample.test.head(12))
     alone = [run(model, sample.encoding, sample.test.iloc[[row]])[0] for row in range(12)]
-    # One row goes through other loops than twelve, and sums in another order.
+    # One row uses different loops than twelve rows, with another order of summation.
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-7)
 
 

@@ -1,4 +1,4 @@
-"""What input_schema.json says, and that it holds to the committed contract."""
+"""The content of input_schema.json, which must follow the committed contract."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The scikit-learn pipeline of a version: as a notebook opens it."""
+"""The scikit-learn pipeline of a version, loaded as in a notebook."""
 
 import zipfile
 from pathlib import Path

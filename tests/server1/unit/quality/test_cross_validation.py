@@ -1,4 +1,4 @@
-"""The script as its user runs it."""
+"""The script as users run it."""
 
 import json
 import os

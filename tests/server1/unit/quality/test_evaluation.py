@@ -1,4 +1,4 @@
-"""How encounters are parted: no patient on both sides, and the future stays the future."""
+"""The partition of encounters: no patient on both sides, and no future encounters in train."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ def test_no_patient_is_in_two_folds(cohort):
 
 
 def parted(monkeypatch, cohort, call):
-    """Return the train and test frames that a way of parting hands to the pipeline."""
+    """Return the train and test frames that a partition passes to the pipeline."""
     seen = {}
 
     def prepare(train, test, seed):

@@ -37,7 +37,7 @@ def test_the_split_is_the_documented_hash():
 
 
 def test_the_split_never_changes():
-    # Patients of the public data set: were one of these to move, test rows would have been trained on.
+    # Patients of the public data set: if one of them moved, models would have been trained on test rows.
     codes = assign(np.array([8222157, 55629189, 86047875, 82442376, 42519267, 82637451]), SALT)
 
     expected = ["validation", "train", "train", "train", "validation", "train"]

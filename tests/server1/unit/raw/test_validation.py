@@ -22,7 +22,7 @@ def checked(*written: str, header=NAMES) -> Checked:
 
 
 def reason(**values: str) -> str | None:
-    """Why the second of three rows is none, with these values in it."""
+    """Return the reason why the second of three rows is invalid with these values."""
     found = checked(csv_lines.line(1), csv_lines.line(2, **values), csv_lines.line(3))
     assert set(found.broken) <= {1}
     assert found.rows.tolist() == ([0, 2] if found.broken else [0, 1, 2])
@@ -114,7 +114,7 @@ def test_a_diagnosis_is_kept_in_its_canonical_form():
 
 def test_no_diagnosis_is_longer_than_its_column():
     longest = {ENCOUNTERS[Split.TRAIN].c[column.name].type.length for column in DIAGNOSES}
-    # One sign of each sort stands for all of it.
+    # One character of each class represents the class.
     codes = ("".join(signs) for signs in itertools.product("0VE.", repeat=max(longest) + 1))
     assert [code for code in codes if re.fullmatch(ICD9_PATTERN, code)] == []
 
@@ -201,7 +201,7 @@ def test_empty_lines_and_odd_line_ends_change_no_row():
 
 
 def test_a_broken_row_keeps_its_numbers():
-    """They decide which load tells of it, and whether it repeats another."""
+    """Numbers decide which load reports a row, and whether it is a repeat."""
     found = checked(csv_lines.line(1, 10), csv_lines.line(2, 20, gender="SECRET"))
 
     assert found.encounters.tolist() == [1, 2]

@@ -1,4 +1,4 @@
-"""A shift draws some patients more often; nobody is made up."""
+"""A shift draws some patients more often; no patient is invented."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Intervals that cover what they promise, and differences on the same rows."""
+"""The coverage of intervals, and differences on the same rows."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_patients_with_many_encounters_widen_the_interval():
     by_patient = width(intervals(eight[0], eight[1], clusters=eight[2], **given)["roc_auc"])
     once = width(intervals(labels, scores, **given)["roc_auc"])
     assert by_patient == pytest.approx(once, rel=0.2)
-    # Eight copies tell nothing new, but drawn by row they look like eight times the evidence.
+    # Eight copies add no information, but drawn by row they look like eight times the evidence.
     assert by_patient / by_row == pytest.approx(np.sqrt(8), rel=0.25)
 
 
@@ -91,7 +91,7 @@ def test_the_interval_of_a_calibration_error_covers_the_truth():
         )["calibration_error"]
         assert 0 <= found.low <= found.value <= found.high
         covered += found.low <= truth <= found.high
-    # Gaps cannot fall below zero, so this interval is a little too narrow: nearer to 85 % than to 95 %.
+    # Gaps cannot fall below zero, so this interval is slightly too narrow: closer to 85 % than to 95 %.
     assert covered >= 80
 
 

@@ -1,4 +1,4 @@
-"""The key of a training: the same for the same, another for anything that could change the result."""
+"""The key of a training: equal for equal inputs, different for anything that could change the result."""
 
 import json
 from dataclasses import replace

@@ -17,7 +17,7 @@ from readmission_data.training.metrics import (
 
 
 def drawn(seed, n=400, decimals=8):
-    """Labels, scores (with ties where `decimals` is small) and whole-number weights."""
+    """Return labels, scores (with ties if `decimals` is small) and integer weights."""
     rng = np.random.default_rng(seed)
     scores = rng.beta(1, 7, size=n).round(decimals)
     labels = (rng.random(n) < scores).astype(np.int8)

@@ -1,4 +1,4 @@
-"""The plots say the numbers that were measured, and can be drawn even where little could be measured."""
+"""The plots show the measured numbers, and can be drawn even if little could be measured."""
 
 from io import BytesIO
 
