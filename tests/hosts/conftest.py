@@ -28,7 +28,7 @@ ADDRESSES = {
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a playbook said, and what its recap counts: {host: {ok: 1, changed: 0, ...}}."""
+    """A playbook's output, and the counts of its recap: {host: {ok: 1, changed: 0, ...}}."""
 
     output: str
     recap: dict[str, dict[str, int]]
@@ -41,13 +41,13 @@ class Played:
 
     @property
     def changed(self) -> dict[str, int]:
-        """How many tasks changed something on each host."""
+        """The number of tasks that changed something, by host."""
         return {host: counts["changed"] for host, counts in self.recap.items()}
 
 
 @dataclass(slots=True)
 class Control:
-    """The control machine: its copy of the inventory, its secrets, and all that its plays ever said."""
+    """The control machine: its copy of the inventory, its secrets, and the output of all its plays."""
 
     folder: Path
     site: machines.Site
@@ -67,7 +67,7 @@ class Control:
         return self.folder / "config" / "vault.key"
 
     def play(self, playbook: str, *arguments: str, fails: bool = False) -> Played:
-        """Run a playbook over ssh from the control machine's place in the network."""
+        """Run a playbook over ssh from the control machine's network namespace."""
         settings = {
             "secrets_file": self.secrets,
             "secrets_key_file": self.key,
@@ -90,9 +90,9 @@ class Control:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "ANSIBLE_NOCOLOR": "1",
-            # Patience with a machine on which another suite runs as well.
+            # More time, for machines that run another suite too.
             "ANSIBLE_TIMEOUT": "60",
-            # A failure's message in one piece; with -v the results too.
+            # Prints a failure's message in one piece; with -v, also the results.
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
         }
         started = time.monotonic()
@@ -118,7 +118,7 @@ class Control:
         return Played(output, recap, done.returncode)
 
     def kept(self) -> dict[str, object]:
-        """The secrets in the encrypted file, read with Ansible's own program."""
+        """Return the secrets in the encrypted file, read with ansible-vault."""
         import yaml  # noqa: PLC0415 (of this environment alone)
 
         command = [PROGRAMS / "ansible-vault", "view", "--vault-password-file", self.key, self.secrets]
@@ -127,7 +127,7 @@ class Control:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[machines.Site]:
-    """Three booted hosts. In CI their absence is a failure, elsewhere a skip."""
+    """Three booted hosts. If they are not available, CI fails and other runs skip."""
     try:
         with machines.booted(ADDRESSES) as up:
             yield up
@@ -139,7 +139,7 @@ def site() -> Iterator[machines.Site]:
 
 @pytest.fixture(scope="session")
 def control(site: machines.Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
-    """A control machine with the example inventory, its network turned into the hosts'."""
+    """A control machine with the example inventory, adapted to the network of the hosts."""
     folder = tmp_path_factory.mktemp("control")
     example = (ANSIBLE / "inventory" / "hosts.example.yml").read_text()
     example = example.replace("192.168.56.0/24", f"{machines.CONTROL_IP}/32").replace(
@@ -158,7 +158,7 @@ Snapshot = dict[str, bytes]
 
 @pytest.fixture(scope="session")
 def snapshot(site: machines.Site) -> Callable[[str], Snapshot]:
-    """Call it for all files of a host that are not of the base image: content by path."""
+    """A function that returns all files of a host that differ from the base image: content by path."""
 
     def read(name: str) -> Snapshot:
         upper = site.hosts[name].root.parent / "upper"
@@ -170,7 +170,7 @@ def snapshot(site: machines.Site) -> Callable[[str], Snapshot]:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A site after its first days: tried in check mode on fresh hosts, made, and made again."""
+    """A site that was deployed in check mode on fresh hosts, then for real, and then again."""
 
     before_check: dict[str, Snapshot]
     check: Played
@@ -180,7 +180,7 @@ class Deployed:
     second: Played
 
 
-# What any login changes on any host, and what apt keeps of its lists to be fast.
+# Files that any login changes, and apt's caches.
 FLEETING = re.compile(
     r"^/(run|tmp|var/(log|tmp|cache/apt|lib/(systemd|stand-in)))/|^/home/ubuntu/\.ansible/|/machine-id$|^/root/"
 )
@@ -188,13 +188,13 @@ FLEETING = re.compile(
 
 @pytest.fixture(scope="session")
 def fleeting() -> re.Pattern[str]:
-    """Which paths any login changes on any host."""
+    """The paths that any login changes on any host."""
     return FLEETING
 
 
 @pytest.fixture(scope="session")
 def deployed(site: machines.Site, control: Control, snapshot: Callable[[str], Snapshot]) -> Deployed:
-    """Play site.yml thrice: in check mode, for good, and again."""
+    """Play site.yml three times: in check mode, for real, and again."""
 
     def lasting() -> dict[str, Snapshot]:
         return {
@@ -203,7 +203,7 @@ def deployed(site: machines.Site, control: Control, snapshot: Callable[[str], Sn
         }
 
     before = lasting()
-    # Differences are asked for where secrets could show in them.
+    # With --diff, because secrets could appear in differences.
     check = control.play("site", "--check", "--diff")
     after = lasting()
     made = {path.name for path in control.folder.iterdir()} - {"tmp", "cp"}

@@ -1,8 +1,8 @@
-"""Real systemd hosts with ssh on a network of their own, as a site's machines are. Needs root and nspawn.
+"""Real systemd hosts with ssh on a separate network, like a site's machines. Needs root and nspawn.
 
 The network is in namespaces, with the control machine's end in one of them: nothing of the machine that runs
 the tests is touched. Each host also has a NAT interface like VirtualBox's, with the same address on all hosts
-and the default route, so that whoever takes "the first address" takes a wrong one.
+and the default route, so that code which takes "the first address" gets a wrong one.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ PACKAGES = (
     "ca-certificates,dbus,docker-registry,iproute2,nftables,openssh-server,openssl,prometheus-node-exporter,python3,python3-apt,"
     "python3-yaml,sudo,systemd-sysv,systemd-timesyncd"
 )
-# Packages of Ubuntu that building images takes; the build itself is a stand-in, so these are empty.
+# Ubuntu's packages for building images; the build itself is a stand-in, so these are empty.
 EMPTY_PACKAGES = ("docker.io", "docker-buildx")
 
 
@@ -44,7 +44,7 @@ class HostsUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A booted host: its name, its address, and its root folder as seen from outside."""
+    """A booted host: its name, its address, and the path of its root folder outside."""
 
     name: str
     ip: str
@@ -58,22 +58,22 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The hosts, and the folder with the key that opens them."""
+    """The hosts, and the folder with their ssh key."""
 
     hosts: dict[str, Host]
     folder: Path
 
     @property
     def key(self) -> Path:
-        """The private ssh key that every host lets in."""
+        """The private ssh key that every host accepts."""
         return self.folder / "id_ed25519"
 
     def calls(self, name: str) -> list[str]:
-        """What the stand-ins of a host were called with."""
+        """Return the calls of a host's stand-ins."""
         return [call for _, call in self.timed_calls(name)]
 
     def timed_calls(self, name: str) -> list[tuple[int, str]]:
-        """The calls of a host's stand-ins, each with its time on the clock that all hosts share."""
+        """Return the calls of a host's stand-ins, each with its time on the hosts' common clock."""
         notes = self.hosts[name].root / "var/lib/stand-in/calls"
         if not notes.exists():
             return []
@@ -81,7 +81,7 @@ class Site:
         return [(int(when), call) for when, _, call in lines]
 
     def move(self, name: str, ip: str) -> None:
-        """Give a host another address, under which it keeps its ssh key."""
+        """Change the address of a host; its ssh host key stays the same."""
         host = self.hosts[name]
         run(["ip", "-n", host.namespace, "address", "flush", "dev", "lan0", "scope", "global"])
         run(["ip", "-n", host.namespace, "address", "add", f"{ip}/24", "dev", "lan0"])
@@ -90,7 +90,7 @@ class Site:
         self.hosts[name] = replace(host, ip=ip)
 
     def ssh(self, name: str, command: str) -> str:
-        """Run a command on a host as root, over ssh; give what it prints."""
+        """Run a command on a host as root over ssh; return its output."""
         host = self.hosts[name]
         options = ["-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.folder}/known_hosts"]
         target = [*options, "-i", str(self.key), f"ubuntu@{host.ip}", "sudo", "sh", "-c"]
@@ -103,7 +103,7 @@ def inside(namespace: str, command: Sequence[str], **more: object) -> subprocess
 
 
 def run(command: Sequence[str], **more: object) -> subprocess.CompletedProcess[str]:
-    """Run a command that must succeed; what it said is in the error."""
+    """Run a command that must succeed; otherwise raise an error with its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -112,7 +112,7 @@ def run(command: Sequence[str], **more: object) -> subprocess.CompletedProcess[s
 
 @contextlib.contextmanager
 def booted(addresses: dict[str, str]) -> Iterator[Site]:
-    """Boot a host for each name with its address; end them all, whatever happens."""
+    """Boot a host for each name with its address; always stop all of them at the end."""
     if os.geteuid():
         raise HostsUnavailableError("three hosts need root")
     if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
@@ -134,7 +134,7 @@ def booted(addresses: dict[str, str]) -> Iterator[Site]:
 
 
 def _tree() -> Path:
-    """The file system that the hosts share, made once."""
+    """Return the root file system that the hosts share, created once."""
     recipe = hashlib.sha256(f"{PACKAGES} {EMPTY_PACKAGES} 3".encode()).hexdigest()[:12]
     tree = CACHE / f"bookworm-{recipe}"
     if tree.exists():
@@ -162,7 +162,7 @@ def _tree() -> Path:
     (unfinished / "etc/sudoers.d/ubuntu").write_text("ubuntu ALL=(ALL) NOPASSWD: ALL\n")
     # The registry starts with MicroK8s' addon.
     run(["systemctl", f"--root={unfinished}", "disable", "--quiet", "docker-registry"])
-    # A fresh cloud image has neither a running exporter nor host keys of somebody else.
+    # A fresh cloud image has no running exporter and no foreign host keys.
     for path in [
         *(unfinished / "etc/ssh").glob("ssh_host_*"),
         *(unfinished / "var/cache/apt/archives").glob("*.deb"),
@@ -173,10 +173,10 @@ def _tree() -> Path:
 
 
 def _lan(stack: contextlib.ExitStack, hosts: dict[str, Host]) -> None:
-    """One bridge in the control machine's namespace, a leg to each host and to a stranger."""
+    """Create a bridge in the control machine's namespace, with links to each host and to an unknown host."""
 
     def namespace(name: str) -> None:
-        # Whoever left one behind is dead: the lock is ours.
+        # Left behind by a dead run: we hold the lock.
         subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
         run(["ip", "netns", "add", name])
         stack.callback(subprocess.run, ["ip", "netns", "delete", name], capture_output=True, check=False)
@@ -213,14 +213,14 @@ def _boot(stack: contextlib.ExitStack, host: Host, tree: Path, folder: Path) -> 
     (host.root / "etc/hostname").write_text(f"{host.name}\n")
     (host.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n")
     (host.root / "etc/resolv.conf").write_text("")
-    # As on a machine whose package lists are of today: the hosts have no way to a mirror.
+    # As on a machine with current package lists: the hosts cannot reach a mirror.
     stamp = host.root / "var/lib/apt/periodic/update-success-stamp"
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.touch()
     for name in ("snap", "microk8s", "docker"):
         shutil.copy(STAND_INS / f"{name}.py", host.root / "usr/local/bin" / name)
         (host.root / "usr/local/bin" / name).chmod(0o755)
-    # The empty package of Docker has no service of its own.
+    # The empty Docker package has no service.
     (host.root / "etc/systemd/system/docker.service").write_text(
         "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
     )

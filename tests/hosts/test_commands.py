@@ -1,4 +1,4 @@
-"""Every command of the roles reaches its program in the words that its author meant."""
+"""Every command of the roles reaches its program with the intended arguments."""
 
 from pathlib import Path
 
@@ -47,7 +47,8 @@ def free_form_commands():
 
 @pytest.mark.parametrize("line", list(free_form_commands()))
 def test_a_command_in_one_line_has_no_word_that_the_line_would_split(line):
-    # Outside Jinja's own braces a quote, a brace or a blank within a word is the line's, not the program's.
+    # Outside of Jinja's braces, a quote, brace or blank within a word belongs to the line, not to the
+    # program.
     literal = [word for word in split_args(line) if "{{" not in word and "}}" not in word]
     assert [word for word in literal if set(word) & set("{}[]\"'\\$`")] == []
 
@@ -60,7 +61,7 @@ def test_a_command_in_one_line_has_no_word_that_the_line_would_split(line):
     ],
 )
 def test_a_node_has_the_whole_name_of_its_host(tasks_file, facts):
-    """The kubelet registers by its host name in lower case, dots included; a short name finds no node."""
+    """The kubelet registers with its host name in lower case, including dots; a short name finds no node."""
     path = ANSIBLE / "roles/microk8s/tasks" / f"{tasks_file}.yml"
     names = [
         task["vars"]["microk8s_node"]

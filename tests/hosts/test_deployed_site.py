@@ -11,7 +11,7 @@ import yaml
 
 from hosts import machines
 
-# The first test waits for three plays over all hosts.
+# The first test waits for three plays on all hosts.
 pytestmark = [pytest.mark.usefixtures("deployed"), pytest.mark.timeout(2400)]
 
 GROUPS = {"server1-data": "data", "server2-tracking": "tracking", "server3-serving": "serving"}
@@ -105,7 +105,7 @@ def test_the_nat_address_is_never_the_nodes(site, name):
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_microk8s_certificates_name_the_host_and_last(site, name):
-    """The stand-in's own are, as a fresh MicroK8s', for the NAT's address; two of them end in 30 days."""
+    """As with a fresh MicroK8s, the stand-in's are for the NAT's address; two of them expire in 30 days."""
     certificates = site.hosts[name].root / "var/snap/microk8s/current/certs"
 
     def holds(certificate, authority, *check):
@@ -164,7 +164,7 @@ def test_images_of_the_release_are_built_on_server_2_alone(site, control):
 CONTROL, STRANGER = machines.CONTROL, machines.STRANGER
 DATA, TRACKING, SERVING = GROUPS
 UNNAMED = 9999
-# Who gets through to which port, as the issue has it; every pair that is not here must not.
+# The allowed connections; every pair that is not listed must be blocked.
 OPEN = {
     DATA: {
         22: {CONTROL},
@@ -222,7 +222,7 @@ def test_the_firewall_lets_in_the_named_ports_from_the_named_nodes(site):
         f"{site.hosts[name].ip}:{port}": (name, port) for name, ports in OPEN.items() for port in ports
     }
     for name in GROUPS:
-        # A host reaches all its own ports: someone listens behind each that the others find closed.
+        # A host reaches all its own ports, so a program listens behind each port that is closed for others.
         own = [target for target, (host, _) in targets.items() if host == name]
         found = machines.inside(site.hosts[name].namespace, [sys.executable, "-c", CONNECT, "20", *own])
         assert sorted(found.stdout.split()) == sorted(own)
@@ -267,7 +267,7 @@ def test_the_rules_stand_before_the_translation_of_node_ports(site, name):
 
 # --- secrets --------------------------------------------------------------------------------------
 
-# On which servers each secret may lie, in files and in the objects applied.
+# The servers on which each secret may appear, in files and in applied objects.
 BOTH = {
     "mlflow_pipeline": "12",
     "mlflow_serving": "23",
@@ -282,7 +282,7 @@ PREFIXES |= {"certificate_data": "1", "certificate_tracking": "2", "certificate_
 
 
 def plain(kept):
-    """What must be hidden, by name: passwords, and the middle line of a private key."""
+    """Return the values to hide by name: passwords, and the middle line of a private key."""
     return {
         name: value if isinstance(value, str) else value["key"].splitlines()[1]
         for name, value in kept.items()
@@ -310,7 +310,7 @@ def test_each_node_gets_its_own_secrets_alone(control, snapshot):
 
 
 def decoded(value):
-    """What a Secret's value is in the clear; a value that is not base64 hides nothing."""
+    """Return the decoded value of a Secret; a value that is not base64 hides nothing."""
     try:
         return base64.b64decode(b"".join(value.split()), validate=True)
     except ValueError:

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "server2-tracking" / "images" / "build.py"
 
 @pytest.fixture
 def docker(tmp_path):
-    """Return a program that notes its words in place of Docker, and nothing else on PATH but it."""
+    """Return a program that records its arguments in place of Docker, alone on PATH."""
     program = tmp_path / "docker"
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     program.chmod(0o755)

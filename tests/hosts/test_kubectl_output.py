@@ -1,4 +1,4 @@
-"""What the role reads out of kubectl's errors, without a host."""
+"""The role's parsing of kubectl's errors, without a host."""
 
 from hosts.test_secrets_made import plugin
 

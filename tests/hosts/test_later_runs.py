@@ -1,4 +1,4 @@
-"""What is done to a site later: rotate, move, grow, back up, upgrade, reset. The tests run in this order."""
+"""Later changes of a site: rotate, move, grow, back up, upgrade, reset. The tests run in this order."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def lasting(site, snapshot, fleeting):
 
 @pytest.fixture
 def changed_files(site, snapshot, fleeting):
-    """Call it for the files that were written or removed since the test began, by host."""
+    """A function that returns the files that were written or removed since the test began, by host."""
     before = lasting(site, snapshot, fleeting)
 
     def changed():
@@ -60,7 +60,7 @@ def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files
         WORKER: set(),
     }
     assert after["api_token"] not in played.output
-    # The cluster holds the new Secret alone: what nothing names any more is deleted.
+    # The cluster has only the new Secret: unused ones are deleted.
     kept = site.calls(SERVING)
     assert [
         call
@@ -72,7 +72,7 @@ def test_rotation_changes_exactly_the_named_secrets(control, site, changed_files
 def test_a_second_control_machine_does_not_make_the_secrets_anew(control, tmp_path, changed_files):
     elsewhere = tmp_path / "vault.yml"
     given = ("-e", f"secrets_file={elsewhere}", "-e", f"secrets_key_file={tmp_path / 'vault.key'}")
-    # On one host alone too, and one that changes nothing.
+    # Also with a single host, and with a play that changes nothing.
     for playbook, *more in (("site",), ("site", "--limit", SERVING), ("verify",)):
         refused = control.play(playbook, *given, *more, fails=True)
         assert f"{DATA}, {TRACKING}, {SERVING} run with secrets" in refused.said
@@ -93,7 +93,7 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
     site.move(SERVING, new)
     try:
         control.play("site", "--skip-tags", "verify")
-        # The certificate names the address in a form of its own, and `applied` is the hash of everything.
+        # The certificate contains the address in binary form, and `applied` is the hash of everything.
         naming[SERVING] |= {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
         for name in (DATA, TRACKING, SERVING):
             naming[name] |= {APPLIED, OBJECTS}
@@ -119,7 +119,7 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
 
 def test_certificates_renew_by_a_play_that_changes_nothing_else(control, changed_files):
     assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
-    # Each certificate lives less than what is asked for here.
+    # Each certificate is valid for less time than requested here.
     shortened = ("-e", "secrets_renew_days=398", "-e", "microk8s_renew_days=366")
     control.play("renew", *shortened)
     edge = {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
@@ -218,7 +218,7 @@ def test_a_rollback_returns_to_the_release_or_the_model_before(control, site):
         "The same files, as a release of their own",
     ]
     control.release = machines.run(made, cwd=CHECKOUT).stdout.strip()
-    # The firewalls too: they still have the address that a node was moved to.
+    # The firewalls too, because they still have the address that a node was moved to.
     control.play("site", "--tags", "firewall,deploy")
     assert deployed_tags(site) == {name: {control.release[:12]} for name in (DATA, TRACKING, SERVING)}
     control.play("rollback", "--tags", "release")
@@ -271,7 +271,7 @@ def test_a_further_host_joins_as_a_worker_and_upgrades_go_host_by_host(control, 
     assert [call for call in site.calls(WORKER) if " join " in call] == [
         f"microk8s join 10.77.0.11:25000/{token} --worker"
     ]
-    # Its kubelet has a certificate of the control plane's authority, and follows when that one moves.
+    # Its kubelet has a certificate of the control plane's authority, and follows if the control plane moves.
     provider = site.hosts[WORKER].root / "var/snap/microk8s/current/args/traefik/provider.yaml"
     provider.write_text(provider.read_text().replace("10.77.0.11:16443", "10.77.0.10:16443"))
     control.play("site", "--limit", "data", "--tags", "microk8s")

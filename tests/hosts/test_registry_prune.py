@@ -1,4 +1,4 @@
-"""Images that nobody needs leave a real registry, and the others can still be pulled."""
+"""Unused images are removed from a real registry, and the others can still be pulled."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is made anew and what stays, without a host."""
+"""The secrets that are generated and those that are kept, without a host."""
 
 import importlib.util
 import inspect

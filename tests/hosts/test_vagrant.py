@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of what Vagrant reads, and a VBoxManage that only tells its version."""
+    """A copy of the files that Vagrant reads, and a VBoxManage that only prints its version."""
     if shutil.which("vagrant") is None:
         if os.environ.get("CI"):
             pytest.fail("vagrant is missing: .ci/system-parts installs it", pytrace=False)
@@ -100,7 +100,7 @@ puts "parallel: #{ENV.key?('VAGRANT_NO_PARALLEL') ? 'no' : 'yes'}"
 
 
 def test_a_later_run_has_the_options_of_the_first(project):
-    """Vagrant writes these variables into the inventory that the guide names for later runs."""
+    """Vagrant writes these variables into the inventory that the guide uses for later runs."""
     text = (project / "Vagrantfile").read_text()
     place = "        ansible.host_vars ="
     assert place in text

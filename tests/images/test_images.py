@@ -1,4 +1,4 @@
-"""What every image of ours is: its user, its labels, its health command, and what it has not got."""
+"""Properties of all our images: user, labels, health command, and what they must not contain."""
 
 import json
 
@@ -10,7 +10,7 @@ from images.support import bases
 pytestmark = pytest.mark.timeout(2400)
 
 JOBS_ONLY = {"backup"}
-# What would help whoever breaks in, or makes the image larger for nothing.
+# Programs that would help an attacker, or only make the image larger.
 ABSENT = ("gcc", "cc", "make", "uv", "go")
 
 
@@ -52,7 +52,7 @@ def test_it_has_neither_compiler_nor_caches_nor_the_build_s_secret(docker, image
     def found(name):
         return docker.run("run", "--rm", "--network=none", "--user=0", name, "sh", "-c", look)
 
-    # The certificates are the base's own: those that the build was lent are in no layer.
+    # The certificates are the base's own: those that were passed to the build are in no layer.
     assert found(image) == found(bases.PYTHON).splitlines()[-1]
 
 

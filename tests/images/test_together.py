@@ -32,7 +32,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def nodes(docker, images, real_dataset, tmp_path_factory):
-    """The three servers with everything of ours in them running, each by its manifests."""
+    """The three servers with all our containers running, as their manifests say."""
     assert {f"readmission/{name}:{TAG}" for name in NAMES} == set(images.values())
     folder = tmp_path_factory.mktemp("nodes")
     folder.chmod(0o755)
@@ -104,21 +104,21 @@ def site(nodes):
 
 @pytest.fixture(scope="module")
 def browser(site):
-    """Whoever trusts the site's authority."""
+    """A client that trusts the site's authority."""
     with httpx.Client(verify=ssl.create_default_context(cadata=site.ca_pem), timeout=60) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def before(browser, serving):
-    """What the API says while there is no model."""
+    """The API's response while there is no model."""
     serving.wait_until_healthy("api")
     return browser.get(f"https://{serving.address}:30080/health/ready")
 
 
 @pytest.fixture(scope="module")
 def model(before, browser, data, site):
-    """What the API of server 3 needs: the three DAGs of server 1 ran, and a model is registered."""
+    """The three DAGs of server 1 have run, so a model for server 3's API is registered."""
     assert before.status_code == httpx.codes.SERVICE_UNAVAILABLE
     data.wait_until_healthy("airflow-api")
     airflow = f"https://{data.address}:30080"
@@ -195,7 +195,7 @@ def test_a_patient_gets_a_prediction_which_is_logged_on_server_1(browser, servin
     answer = browser.post(f"{api}/predict", json=patient, headers=asked).raise_for_status().json()
 
     assert 0 < answer["probability"] < 1
-    # Nobody in the first rows has one, which is no reason to refuse the model.
+    # Nobody in the first rows has this field, but the model must still be accepted.
     assert next(field for field in schema["fields"] if field["name"] == "payer_code")["reference"] == "?"
     columns = "model, version, probability, class, inputs"
     query = f"SELECT {columns} FROM PredictionLog.predictions WHERE request_id = '{answer['request_id']}'"

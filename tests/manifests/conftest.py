@@ -16,7 +16,7 @@ from manifests.support.objects import Object
 
 COMPONENTS = ("schedules", "overlays/kubernetes-executor")
 
-# Secret: its keys. What a site has to give.
+# The Secrets that a site must provide, with their keys.
 SECRETS = {
     "server1-data": {
         "mysql-root": {"password"},
@@ -70,7 +70,7 @@ ADDRESSES = {"PUBLIC_HOST": "10.20.0.1", "DATA_HOST": "10.20.0.11", "TRACKING_HO
              "SERVING_HOST": "10.20.0.13"}  # fmt: skip
 
 
-# Of each group the primary, and a worker.
+# The primary and a worker of each group.
 NODES = {
     "data": [ADDRESSES["DATA_HOST"], "10.20.0.21"],
     "tracking": [ADDRESSES["TRACKING_HOST"], "10.20.0.22"],
@@ -86,9 +86,9 @@ def site(
     settings: Mapping[str, Sequence[str]] = MappingProxyType({}),
     **changed: str,
 ) -> list[Object]:
-    """Build a server as the play does: the folders of a release, and the role's own overlay on top of them.
+    """Build a server as the play does: the folders of a release, with the role's overlay on top.
 
-    `settings` are what a site merges into further ConfigMaps; `changed` are other addresses.
+    `settings` are merged into other ConfigMaps; `changed` are other addresses.
     """
     release = folder / "release"
     if not release.exists():
@@ -140,13 +140,13 @@ def site(
 
 @pytest.fixture(scope="session", params=[*SERVERS, *COMPONENTS])
 def variant(request: pytest.FixtureRequest) -> str:
-    """What is deployed: a server, or server 1 with one of its opt-in components."""
+    """A deployed variant: a server, or server 1 with one of its optional components."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Object]]:
-    """Call it with a variant for its objects as a site deploys them, a copy of one's own."""
+    """A function that returns a copy of a variant's objects as a site deploys them."""
     known: dict[str, list[Object]] = {}
 
     def give(variant: str) -> list[Object]:

@@ -14,7 +14,7 @@ KUBERNETES = "1.35"
 
 
 VALID = set()
-"""What was found valid already: the variants of a server have most objects in common."""
+"""Objects that were already validated: the variants of a server share most of them."""
 
 
 def invalid(objects):
@@ -35,7 +35,7 @@ def invalid(objects):
 def test_a_server_builds_alone(server):
     objects = build(CHECKOUT / server / "deploy")
     assert named(objects, "Namespace").keys() == {SERVERS[server]}
-    # Nothing secret lies in the repository.
+    # The repository contains no secrets.
     assert of_kind(objects, "Secret") == []
 
 

@@ -1,4 +1,4 @@
-"""Whether what a server asks for fits on its machine while a release replaces every pod."""
+"""A server's requests fit on its machine even while a release replaces every pod."""
 
 import pytest
 import yaml
@@ -23,7 +23,7 @@ def gib(text):
 
 
 def requests(workload):
-    """Return what one pod asks for, by resource: its containers, or its largest init container."""
+    """Return one pod's requests by resource: its containers, or its largest init container."""
     return {
         resource: max(
             sum(read(one["resources"]["requests"][resource]) for one in workload.containers),
@@ -34,7 +34,7 @@ def requests(workload):
 
 
 def replicas(workload, objects):
-    """Return how many pods of it there are at most."""
+    """Return the maximum number of its pods."""
     for scaler in named(objects, "HorizontalPodAutoscaler").values():
         if scaler["spec"]["scaleTargetRef"]["name"] == workload.name:
             return scaler["spec"]["maxReplicas"]

@@ -54,7 +54,7 @@ def test_a_backend_that_is_missing_or_moves_stops_no_edge(server, deployed, tmp_
     names = Names()
     edge = Edge(tmp_path, files, names)
     try:
-        # No Service is there yet: the edge runs all the same and says so.
+        # No Service exists yet: the edge still runs and reports it.
         edge.until(KUBELET, (200, "ok\n"))
         doors = sorted(set(edge.ports) - {KUBELET})
         assert {edge.get(port, DOORS.get((server, port)))[0] for port in doors} == {502}
@@ -63,12 +63,12 @@ def test_a_backend_that_is_missing_or_moves_stops_no_edge(server, deployed, tmp_
             for address in ("127.0.0.2", "127.0.0.3"):
                 for port in edge.backends.values():
                     stack.enter_context(backend(address, port))
-            # It comes, and then moves, as after a release that replaces the Service.
+            # The Service appears and then moves, as after a release that replaces it.
             for address in ("127.0.0.2", "127.0.0.3"):
                 names.address = address
                 for port in doors:
                     edge.until(port, (200, f"{address} /health?a=1"), DOORS.get((server, port)))
     finally:
         edge.stop()
-    # A pod's resolver would add the domain; nginx asks for the full name.
+    # A pod's resolver would add the domain; nginx must use the full name.
     assert all(name.endswith(".site.svc.cluster.local") for name in names.asked)

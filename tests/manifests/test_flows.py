@@ -1,4 +1,4 @@
-"""What may talk to what: the whole list, and that every address a process is given can be reached by it."""
+"""The complete list of allowed flows; processes can reach every address in their settings."""
 
 import re
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from manifests.support.objects import named, of_kind, plain, selects, workloads
 
 MYSQL, API = "mysql:3306", "airflow-api:8080"
 
-# Every flow inside a cluster. A flow more is a decision, to be written here.
+# Every flow inside a cluster. Adding one is a decision that belongs here.
 FLOWS = {
     "server1-data": {
         "airflow-api": {MYSQL, "airflow-triggerer:8794", "statsd:8125"},

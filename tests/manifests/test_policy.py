@@ -1,4 +1,4 @@
-"""Every workload keeps the rules, and a breach of any rule in any workload is found."""
+"""Every workload follows the rules, and a violation of any rule in any workload is found."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def test_every_workload_keeps_the_rules(variant, deployed):
 
 
 def container(field, value=None, *, runs=False):
-    """A breach in the first container: the field goes, or gets a value."""
+    """A violation in the first container: a field is removed or gets a value."""
 
     def plant(workload, _):
         one = workload.containers[0]
@@ -111,7 +111,7 @@ def a_secret_in_a_probe(workload, objects):
     one["livenessProbe"] = {"exec": {"command": ["sh", "-c", 'ping "${WORD}"']}}
 
 
-# What is planted: the rule that must find it.
+# Planted violation: the rule that must find it.
 PLANTED = {
     "privilege escalation": (
         "pod_security",

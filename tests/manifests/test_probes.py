@@ -1,4 +1,4 @@
-"""What the kubelet asks: the table of every probe. A page more is a decision, to be written here."""
+"""The table of every probe of the kubelet. Adding a page is a decision that belongs here."""
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_probes_ask_ports_that_the_container_names(containers):
 
 
 def test_a_healthy_process_has_time_on_a_busy_node(containers):
-    """It is killed only after a minute without an answer, and has five seconds for each."""
+    """A container is killed only after a minute without a response, with five seconds for each probe."""
     for one in containers:
         probe = one["livenessProbe"]
         assert probe.get("timeoutSeconds", 1) >= 5, one["name"]

@@ -1,4 +1,4 @@
-"""What a site gives, addresses, secrets and images, reaches every place that needs it, and nothing else."""
+"""A site's addresses, secrets and images reach every object that needs them, and no other."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_secrets_are_those_of_the_list(server, deployed):
 
 
 def test_a_backup_by_hand_copies_the_artifacts_after_the_databases(deployed):
-    """A restore takes a dump with artifacts copied after it; those of before would go with an older one."""
+    """A restore combines a dump with artifacts that were copied after it, never with earlier ones."""
     jobs = of_kind(deployed("server2-tracking"), "CronJob")
     # As Kubernetes lists them: by name.
     names = sorted(
@@ -124,7 +124,7 @@ def test_mail_goes_by_the_relay_of_the_site(tmp_path, deployed):
         "on-call": [mail["ON_CALL"]],
         "in-working-hours": [mail["OPERATORS"]],
     }
-    # Nothing else is another, and another file starts another pod.
+    # Nothing else differs, and a changed file starts a new pod.
     assert (told["route"], told["inhibit_rules"]) == (as_shipped["route"], as_shipped["inhibit_rules"])
     assert config(objects)["metadata"]["name"] != config(deployed(server))["metadata"]["name"]
     alertmanager = next(one for one in workloads(objects) if one.name == "alertmanager")
@@ -189,7 +189,7 @@ def test_what_only_one_node_answers_for_runs_where_others_ask(server, deployed):
             assert {one["key"] for one in expressions} == {"node.kubernetes.io/microk8s-controlplane"}
 
 
-# What Kubernetes refuses to change in an object that exists, by its kind.
+# The immutable fields of existing objects, by kind.
 IMMUTABLE = {
     "PersistentVolumeClaim": ("accessModes", "storageClassName", "volumeMode"),
     "StatefulSet": ("serviceName", "selector", "volumeClaimTemplates", "podManagementPolicy"),
@@ -234,5 +234,5 @@ def test_a_task_outlasts_a_restart_of_the_api_server(deployed):
     probe = next(one for one in workloads(objects) if one.name == "airflow-api").containers[0][
         "livenessProbe"
     ]
-    # As long as the kubelet takes to find it dead, and half a minute to start.
+    # The time until the kubelet finds it dead, plus half a minute to start.
     assert patience >= probe["periodSeconds"] * probe["failureThreshold"] + 30

@@ -28,7 +28,7 @@ class Store:
 
 
 def program() -> str:
-    """Return the path of the server; in CI its absence is a failure, elsewhere a skip."""
+    """Return the path of the server. If it is missing, CI fails and other runs skip."""
     found = re.search(r"minio/minio (v\S+)", (MODULE / "go.mod").read_text())
     assert found
     built = CHECKOUT / ".cache" / "go" / f"minio-{found[1]}"

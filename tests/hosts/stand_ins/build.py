@@ -1,4 +1,4 @@
-"""Stands in for the build of the images: notes what it was asked, in the unpacked sources."""
+"""Stand-in for the image build: records its arguments in the unpacked sources."""
 
 import sys
 import time

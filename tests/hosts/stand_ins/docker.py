@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for Docker's client after the build, which is a stand-in too: takes exactly these words."""
+"""Stand-in for Docker's client after the build (also a stand-in): accepts exactly these arguments."""
 
 import sys
 import time

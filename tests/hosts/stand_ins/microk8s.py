@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for MicroK8s: builds with the real kustomize, keeps what was applied, and notes each call.
+"""Stand-in for MicroK8s: builds with the real kustomize, stores applied objects, and records each call.
 
 Objects are kept by kind and name with a hash, so that "created", "configured" and "unchanged" are true. The
 node ports of the applied Services are opened with the applied certificate (pages.py).
@@ -30,11 +30,11 @@ tcp:
 
 
 class RefusedError(Exception):
-    """What the real program would refuse too."""
+    """A call that the real program would refuse too."""
 
 
 def node_ip() -> str:
-    """The pinned address; without one the first that is found, which is the NAT's on a virtual machine."""
+    """Return the pinned address, or the first one, which is the NAT's on a virtual machine."""
     for line in (SNAP / "args" / "kubelet").read_text().splitlines():
         if line.startswith("--node-ip="):
             return line.partition("=")[2]
@@ -48,7 +48,7 @@ def resource(item: dict) -> str:
 
 
 def differ(state: dict, path: str, selector: str) -> bool:
-    """Return whether an object of the file that the selector takes is another than the applied one."""
+    """Return whether a selected object of the file differs from the applied one."""
     items = [item for item in yaml.load_all(Path(path).read_text(), Loader=yaml.CSafeLoader) if item]
     key, value = selector.split("!=")
     return any(
@@ -102,7 +102,7 @@ def selected(state: dict, kinds: str, selector: str) -> list[str]:
 
 
 def seconds(value: str, within: str = "") -> None:
-    """Refuse what is no duration in seconds; `within` stands between a flag and its value."""
+    """Refuse anything except a duration in seconds; `within` separates a flag from its value."""
     duration = value.partition(within)[2] if within else value
     if not (duration.endswith("s") and duration[:-1].isdigit()):
         raise RefusedError(f"invalid argument {value}: time: invalid duration")
@@ -133,7 +133,7 @@ def refresh(name: str) -> None:
 
 
 def wait(words: list[str]) -> None:
-    """Take the words that wait for pods and nodes, of which this cluster has none; refuse all others."""
+    """Accept commands that wait for pods and nodes, which this cluster does not have; refuse all others."""
     match words:
         case [
             "rollout",
@@ -168,7 +168,7 @@ def wait(words: list[str]) -> None:
 
 
 def kubectl(state: dict, words: list[str]) -> int:
-    """Do what exactly these words ask; refuse all others."""
+    """Run exactly these commands; refuse all others."""
     if words[:1] == ["-n"]:
         words = words[2:]
     match words:

@@ -1,4 +1,4 @@
-"""Opens the node ports of the applied Services: pages with the applied certificate, the rest plain."""
+"""Open the node ports of the applied Services: pages with the applied certificate, others without TLS."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ DAGS = "/api/v2/dags/"
 
 
 def answer(path: str, loop: str) -> tuple[int, dict]:
-    """What Airflow and the API answer, as far as `verify` reads it."""
+    """Return the responses of Airflow and the API, as far as `verify` reads them."""
     if path == "/health/ready" and loop:
         return 503, {"status": "not ready", "reason": "there is no model"}
     if path == "/auth/token":
@@ -38,7 +38,7 @@ def answer(path: str, loop: str) -> tuple[int, dict]:
 
 
 class Page(BaseHTTPRequestHandler):
-    """Answers whatever is asked."""
+    """Answers every request."""
 
     def do_GET(self):
         self.send(*answer(self.path, LOOP.read_text() if LOOP.exists() else ""))
@@ -59,7 +59,7 @@ class Page(BaseHTTPRequestHandler):
 
 
 class Greeting(socketserver.BaseRequestHandler):
-    """Takes a connection, and ends it."""
+    """Accepts a connection and closes it."""
 
     def handle(self):
         self.request.sendall(b"hello\n")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for snapd: knows one snap, its channel and whether it is held, and notes each call."""
+"""Stand-in for snapd: knows one snap, its channel and whether it is held, and records each call."""
 
 import json
 import platform
@@ -27,7 +27,7 @@ CNI = """\
 
 
 def files_of_the_snap() -> dict[Path, str]:
-    """What the real snap brings, as far as the play touches it."""
+    """Install the files of the real snap that the play uses."""
     return {
         ARGS
         / "kubelet": "--kubeconfig=${SNAP_DATA}/credentials/kubelet.config\n--cluster-dns=10.152.183.10\n",
@@ -42,7 +42,7 @@ def openssl(*words: str) -> None:
 
 
 def issue(name: str, subject: str, authority: str, days: int, addresses: list[str]) -> None:
-    """Issue NAME.crt as MicroK8s does: for the addresses that the host has at this moment."""
+    """Issue NAME.crt as MicroK8s does, for the addresses that the host has now."""
     names = ",".join(["DNS:kubernetes", *(f"IP:{address}" for address in addresses)])
     if not (CERTIFICATES / f"{name}.key").exists():
         openssl("genrsa", "-out", f"{name}.key", "2048")
@@ -58,7 +58,7 @@ def issue(name: str, subject: str, authority: str, days: int, addresses: list[st
 
 
 def install_certificates() -> None:
-    """Make the certificates of a fresh MicroK8s; those of a year end in 30 days, to see them renewed."""
+    """Create the certificates of a fresh MicroK8s; the one-year ones expire in 30 days."""
     CERTIFICATES.mkdir()
     for name in ("ca", "front-proxy-ca"):
         made = ("-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt")

@@ -1,4 +1,4 @@
-"""Images in the place of those that are pulled: Python, Go, MySQL and nginx, made of Debian's packages.
+"""Stand-ins for pulled images: Python, Go, MySQL and nginx, made of Debian's packages.
 
 No registry of images is needed. The Python is bookworm's, the MySQL server and nginx are sid's; each image
 has what the project asks of the pulled one, and no more.

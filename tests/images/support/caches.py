@@ -1,7 +1,7 @@
-"""What this machine downloaded and compiled already, lent to the builds: their BuildKit caches start full.
+"""Fill the BuildKit caches of the builds with this machine's own caches of uv and Go.
 
-Else each run of the tests would load the packages of all environments and compile MinIO from nothing,
-which takes minutes. The builds check every hash all the same.
+Otherwise each run of the tests would download the packages of all environments and compile MinIO from
+scratch, which takes minutes. The builds still check every hash.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ def lend(docker: Docker) -> None:
     mark = f"mark-{uuid.uuid4().hex}"
     docker.run("build", "--quiet", "--network=host", "--target=caches", f"--build-arg=MARK={mark}", FILES)
     for name, folders in {"uv": _uv(), "go": _go()}.items():
-        # Where BuildKit keeps a cache is nobody's business but its own: the build above left a mark there.
+        # BuildKit does not document where it keeps a cache; the marker of the build above locates it.
         found = list(docker.folder.glob(f"data/overlay2/*/diff/{mark}-{name}"))
         if not found:
             continue
@@ -34,7 +34,7 @@ def _uv() -> dict[str, Path]:
     program = CHECKOUT / ".venvs" / "uv" / "bin" / "uv"
     if not program.exists():
         return {}
-    # What uv knows of this machine's Pythons is not true in an image.
+    # uv's information about this machine's Pythons is wrong in an image.
     parts = _told(program, "cache", "dir").glob("*-v*")
     return {part.name: part for part in parts if not part.name.startswith("interpreter")}
 
@@ -51,7 +51,7 @@ def _told(*command: str | Path) -> Path:
 
 
 def _link(docker: Docker, source: Path, target: Path) -> None:
-    """Link all files of a folder into another one, or copy them where they are on two file systems."""
+    """Hard-link all files of a folder into another one, or copy them across file systems."""
     target.mkdir(parents=True, exist_ok=True)
     # The daemon mounted its folder on itself, and no link leads from one mount into another: seen without it.
     link = 'umount --lazy "$1" && cp --archive --link "$2/." "$3"'

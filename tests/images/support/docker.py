@@ -19,11 +19,11 @@ INSECURE = ["127.0.0.0/8", "10.66.0.0/24"]
 
 
 class DockerUnavailableError(Exception):
-    """There is no Docker here; the message says what to install."""
+    """Docker is not installed; the message says what to install."""
 
 
 class Docker:
-    """A running daemon and the way to call it. A kept folder keeps images and build caches."""
+    """A running daemon and its client. A kept folder keeps images and build caches."""
 
     def __init__(self, folder: Path, *, kept: bool = False) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ class Docker:
     def run(
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: Path | None = None
     ) -> str:
-        """Call docker; give what it prints. A failure is an AssertionError with Docker's words."""
+        """Run docker and return its output. Raise `AssertionError` with Docker's message if it fails."""
         done = self.call(*arguments, env=env, stdin=stdin)
         assert done.returncode == 0, (
             f"docker {' '.join(map(str, arguments[:3]))}: {(done.stderr + done.stdout)[-3000:]}"
@@ -110,7 +110,7 @@ class Docker:
     def call(
         self, *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: Path | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """Call docker, whatever comes of it."""
+        """Run docker and ignore the result."""
         with stdin.open("rb") if stdin else contextlib.nullcontext(subprocess.DEVNULL) as source:
             return subprocess.run(
                 self.command(*arguments),
@@ -122,7 +122,7 @@ class Docker:
             )
 
     def inspect(self, name: str) -> dict[str, object]:
-        """Return all that Docker knows of a container or an image."""
+        """Return Docker's description of a container or an image."""
         known: dict[str, object] = json.loads(self.run("inspect", name))[0]
         return known
 

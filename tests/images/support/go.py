@@ -1,10 +1,10 @@
-"""The machine's own Go: the stand-in of the pulled image is made of it, and the builds get its caches."""
+"""The machine's own Go: the stand-in for the pulled image contains it, and the builds get its caches."""
 
 import shutil
 from pathlib import Path
 
 
 def program() -> Path | None:
-    """Return where it is: None where there is none."""
+    """Return the path of Go, or None if it is not installed."""
     found = Path(shutil.which("go") or "/usr/local/go/bin/go")
     return found if found.exists() else None

@@ -50,12 +50,12 @@ class Node:
         self._run_pod(self._workload(name, ("Deployment", "StatefulSet")))
 
     def finish(self, name: str, *instead: str) -> str:
-        """Run a Job to its end; give what it printed. `instead` takes the place of its command."""
+        """Run a Job to its end and return its output. `instead` replaces its command."""
         return self._run_pod(self._workload(name, ("Job",)), instead)
 
     @property
     def set_up_jobs(self) -> list[str]:
-        """The Jobs that make databases, users, buckets and the like."""
+        """Run the Jobs that create databases, users, buckets and so on."""
         jobs = of_kind(self.objects, "Job")
         return [
             one["metadata"]["name"]
@@ -64,7 +64,7 @@ class Node:
         ]
 
     def wait_until_healthy(self, *names: str, seconds: float = 600) -> None:
-        """Ask each container by its image's own health command until that says that all is well."""
+        """Run each image's health command until it succeeds."""
         deadline = time.monotonic() + seconds
         for name in names:
             container = self.containers[name]
@@ -122,7 +122,7 @@ class Node:
             *(["--read-only"] if security["readOnlyRootFilesystem"] else []),
             *(["--security-opt=no-new-privileges"] if not security["allowPrivilegeEscalation"] else []),
             *(f"--memory={_mebibytes(limit)}m" for limit in [container["resources"]["limits"]["memory"]]),
-            # Docker asks on and on, which is dear where ten containers share two processors.
+            # Docker repeats the check, which is expensive if ten containers share two CPUs.
             "--no-healthcheck",
             *(f"--add-host={name}:{self.nobody}" for name in self._elsewhere()),
             *self._mounts(workload, container),
@@ -224,7 +224,7 @@ class Node:
         return [one["metadata"]["name"] for one in self._selecting(workload)]
 
     def _elsewhere(self) -> list[str]:
-        """Return the Services of pods that are not run here: a cluster knows their names all the same."""
+        """Return the Services of pods that do not run here, whose names a cluster would still resolve."""
         run = {
             service["metadata"]["name"]
             for workload in workloads(self.objects)
@@ -251,7 +251,7 @@ class Node:
 
 
 def free_subnets(count: int) -> list[str]:
-    """Return the first three numbers of networks that this machine does not know yet."""
+    """Return prefixes of networks that this machine does not use yet."""
     known = subprocess.run(["ip", "-4", "route"], capture_output=True, text=True, check=True).stdout
     free = [f"172.30.{number}" for number in range(1, 255) if f"172.30.{number}." not in known]
     # Another run may look at the same moment.
@@ -260,7 +260,7 @@ def free_subnets(count: int) -> list[str]:
 
 
 def _is_run(container: Object) -> bool:
-    """Tell images of ours and those with a stand-in from exporters, which are pulled as they are."""
+    """Return whether an image is ours or has a stand-in; exporters are pulled unchanged."""
     image = container["image"].split("@")[0].rpartition(":")[0]
     return image.startswith("readmission/") or image in PULLED
 

@@ -28,7 +28,7 @@ SHORT = {
 
 
 class Site:
-    """Makes the secrets once and builds each server's objects with them."""
+    """Generates the secrets once and builds each server's objects with them."""
 
     def __init__(self, folder: Path, addresses: dict[str, str], tag: str) -> None:
         self.folder = folder
@@ -201,7 +201,7 @@ class Site:
 
 
 def _hashed(password: str) -> str:
-    """Return a password as Jupyter keeps it."""
+    """Return a password in the form that Jupyter stores."""
     salt = secrets.token_hex(6)
     return f"sha256:{salt}:{hashlib.sha256((password + salt).encode()).hexdigest()}"
 

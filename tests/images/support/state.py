@@ -1,4 +1,4 @@
-"""What the set-up Jobs of a server made: databases, users, rights, accounts and buckets."""
+"""The results of a server's set-up Jobs: databases, users, rights, accounts and buckets."""
 
 import sqlite3
 from contextlib import closing
@@ -16,13 +16,13 @@ QUERIES = (
 
 
 def sql(node: Node, password: str, query: str) -> list[list[str]]:
-    """Ask a server's MySQL, as root."""
+    """Query a server's MySQL as root."""
     said = node.execute("mysql", "mysql", "-uroot", f"-p{password}", "-N", "--raw", "-e", query)
     return [line.split("\t") for line in said.splitlines() if not line.startswith("mysql: [Warning]")]
 
 
 def state(node: Node, password: str) -> dict[str, list[list[str]]]:
-    """Describe what is set up on a server."""
+    """Return what is set up on a server."""
     found = {query: sorted(sql(node, password, query)) for query in QUERIES}
     accounts = node.claim("mlflow-accounts") / "basic_auth.db"
     if accounts.exists():

@@ -1,4 +1,4 @@
-"""Builds kustomizations with the real program: kustomize or kubectl on PATH, or built from its Go module."""
+"""Build kustomizations with the real program: kustomize or kubectl on PATH, or built from its Go module."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which pod may talk to which, as the NetworkPolicies say."""
+"""The connections between pods that the NetworkPolicies allow."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
@@ -56,7 +56,7 @@ class Network:
         }
 
     def breaches(self) -> Iterator[str]:
-        """Tell what is wrong with the policies themselves."""
+        """Return the faults of the policies themselves."""
         deny = [
             one["spec"]
             for one in self._policies

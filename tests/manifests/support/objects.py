@@ -1,4 +1,4 @@
-"""Kubernetes objects as the rules see them: workloads with their pods, whatever kind they are."""
+"""Kubernetes objects as the rules use them: workloads of any kind with their pods."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ RUNNING = ("Deployment", "StatefulSet", "DaemonSet")
 
 @dataclass(frozen=True)
 class Workload:
-    """An object that makes pods, and the pod that it makes."""
+    """An object that creates pods, and its pod template."""
 
     object: Object
     template: Object
@@ -48,7 +48,7 @@ class Workload:
 
 
 def workloads(objects: Sequence[Object]) -> list[Workload]:
-    """Return all that makes pods."""
+    """Return all objects that create pods."""
     found = []
     for one in objects:
         if one["kind"] == "CronJob":
@@ -74,7 +74,7 @@ def plain(name: str) -> str:
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
-    """Tell whether a label selector takes these labels; an empty one takes all."""
+    """Return whether a label selector matches these labels; an empty one matches all."""
     assert not selector.get("matchExpressions"), "the rules here read matchLabels alone"
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
 
