@@ -7,11 +7,12 @@ import pytest
 from cluster.support import network
 from cluster.support.layout import ADDRESSES, API_PORT, FIRST_SERVICE, FOLDERS, KUBELET_PORT, REGISTRY_PORT
 from cluster.support.reach import reached
-from manifests.test_flows import FLOWS, NODE_PORTS, OUTSIDE
+from manifests.test_flows import FLOWS, KUBERNETES, NODE_PORTS, OUTSIDE
 
 pytestmark = pytest.mark.timeout(900)
 HOSTS = {"DATA_HOST": "data", "TRACKING_HOST": "tracking", "SERVING_HOST": "serving"}
 EXPORTER_PORT = 9100
+SERVICE_PORT = 443
 # Written with UDP in the manifests, where a connection says nothing.
 UDP = {8125}
 
@@ -57,7 +58,7 @@ def test_pods_reach_exactly_what_the_table_names(lab_only, group):
                     )  # fmt: skip
     for other, ports in machine_targets().items():
         addresses |= {f"{other} machine:{port}": (ADDRESSES[other], port) for port in ports}
-    addresses["kubernetes:443"] = (FIRST_SERVICE, 443)
+    addresses[f"kubernetes:{SERVICE_PORT}"] = (FIRST_SERVICE, SERVICE_PORT)
     targets = sorted(set(addresses.values()))
     wrong = []
     for name, pod in pods.items():
@@ -67,7 +68,9 @@ def test_pods_reach_exactly_what_the_table_names(lab_only, group):
         opened -= itself(name, group, addresses)
         wanted = {one for one in FLOWS[folder].get(name, ()) if int(one.rpartition(":")[2]) not in UDP}
         for host, port in OUTSIDE[folder].get(name, ()):
-            wanted.add(f"{HOSTS.get(host, group)} machine:{port}")
+            # The Service of the Kubernetes API has an address of its own.
+            in_front = (host, port) in KUBERNETES and port == SERVICE_PORT
+            wanted.add(f"kubernetes:{port}" if in_front else f"{HOSTS.get(host, group)} machine:{port}")
         wrong += [f"{name} -> {target}: open, not in the table" for target in sorted(opened - wanted)]
         wrong += [f"{name} -> {target}: in the table, closed" for target in sorted(wanted - opened)]
     assert not wrong, "\n".join(wrong)

@@ -118,6 +118,9 @@ def test_all_targets_of_prometheus_are_up(running):
     wait_for(lambda: running.prometheus.targets() and not wrong(), f"all targets up, {wrong()}", 180, every=5)
     jobs = {name.split()[0] for name in running.prometheus.targets()}
     assert {"readmission-api", "mysql", "airflow", "mlflow", "node"} <= jobs
+    # The exporter is up even if what it probes is not.
+    failed = running.prometheus.ask("query", query="probe_success == 0")["result"]
+    assert not failed, [one["metric"]["instance"] for one in failed]
 
 
 def test_an_alert_starts_a_training(running):

@@ -44,6 +44,7 @@ FLOWS = {
     },
     "server3-serving": {
         "api": {"shared-files:8080"},
+        "blackbox": {"edge:30080"},
         "edge": {"api:8000", "ui:8501", "locust:8089", "prometheus:9090", "grafana:3000"},
         "grafana": {"prometheus:9090"},
         "locust": {"api:8000"},
@@ -74,9 +75,7 @@ OUTSIDE = {
     "server3-serving": {
         "alertmanager": {("DATA_HOST", 30080)},
         "api": {("TRACKING_HOST", 30003), ("DATA_HOST", 30306)},
-        "blackbox": {
-            ("TRACKING_HOST", 30001), ("TRACKING_HOST", 30003), ("DATA_HOST", 30080), ("SERVING_HOST", 30080),
-        },
+        "blackbox": {("TRACKING_HOST", 30001), ("TRACKING_HOST", 30003), ("DATA_HOST", 30080)},
         "kube-state-metrics": KUBERNETES,
         "prometheus": {
             ("DATA_HOST", 30102), ("DATA_HOST", 30104), ("DATA_HOST", 30105), ("DATA_HOST", 9100),

@@ -125,13 +125,22 @@ class Network:
         ]
 
 
+EVERY_ADDRESS = {"ipBlock": {"cidr": "0.0.0.0/0"}}
+"""Admits pods as well, whose addresses it contains."""
+
+
 def _ports(rules: list[Object], field: str, peer: Workload) -> set[int]:
     return {
         port["port"]
         for rule in rules
-        for one in rule[field]
-        if "podSelector" in one
-        and "namespaceSelector" not in one
-        and selects(one["podSelector"], peer.labels)
+        if any(_is_peer(one, peer) for one in rule[field])
         for port in rule["ports"]
     }
+
+
+def _is_peer(one: Object, peer: Workload) -> bool:
+    if one == EVERY_ADDRESS:
+        return True
+    return (
+        "podSelector" in one and "namespaceSelector" not in one and selects(one["podSelector"], peer.labels)
+    )
