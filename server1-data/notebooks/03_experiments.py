@@ -38,8 +38,8 @@ from readmission_data import bulk, databases
 from readmission_data.clean import cohort, fitting, selection
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import ENCOUNTERS, read_split
-from readmission_data.registry import versions
 from readmission_data.settings import NotebookSettings
+from readmission_data.tracking import connect
 from readmission_data.training import ledger
 from readmission_data.training.bootstrap import Interval, intervals, paired_bootstrap
 from readmission_data.training.candidates import CANDIDATES
@@ -61,7 +61,7 @@ threads = threadpool_limits(limits=1)
 data = read(settings)
 train, validation = data.train, data.validation
 lineage = trace(settings, data)
-client = versions.connect(settings)
+client = connect(settings)
 experiment = mlflow.set_experiment(experiment_id=ledger.experiment(client, settings.tracking_uri, EXPERIMENT))
 tags = {
     "dataset": lineage.dataset,
@@ -117,7 +117,7 @@ others = {
 scores, params, seconds = {}, {}, {}
 for name in settings.candidates or tuple(CANDIDATES):
     began = time.monotonic()
-    fitted = search(name, train, validation, trials=settings.search_trials, seed=settings.seed)
+    fitted = search(name, train, data.choosing, trials=settings.search_trials, seed=settings.seed)
     seconds[name] = time.monotonic() - began
     scores[name], params[name] = risk(fitted.estimator, validation.features), dict(fitted.params)
 for name, estimator in others.items():

@@ -29,6 +29,7 @@ from readmission_data.monitoring import prediction_log, stability
 from readmission_data.monitoring.stability import LARGE, MODERATE
 from readmission_data.registry import aliases, versions
 from readmission_data.settings import NotebookSettings
+from readmission_data.tracking import connect
 from readmission_data.training.bootstrap import intervals
 from readmission_data.training.metrics import calibration_curve
 
@@ -51,7 +52,7 @@ by_version = everything.groupby("version").agg(
     outcomes=("readmitted", "count"),
     readmitted=("readmitted", "mean"),
 )
-client = versions.connect(settings)
+client = connect(settings)
 names = {number: alias for alias, number in aliases.current(client).items()}
 by_version.insert(0, "alias", [names.get(number, "") for number in by_version.index])
 by_version.style.format("{:,}", subset=["predictions", "outcomes"]).format(

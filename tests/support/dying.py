@@ -16,6 +16,7 @@ CHANGES = (
     "create_registered_model",
     "create_model_version",
     "set_model_version_tag",
+    "delete_model_version_tag",
     "set_registered_model_tag",
     "delete_registered_model_tag",
     "set_registered_model_alias",

@@ -54,11 +54,25 @@ def train(settings: DataSettings) -> dict[str, Any]:
     return _plain(register(settings, train_candidates(settings)))
 
 
-def rollback(settings: DataSettings) -> dict[str, Any]:
-    """Move the alias `production` back to the previous version."""
+def rollback(settings: DataSettings, given: argparse.Namespace) -> dict[str, Any]:
+    """Let the previous version serve again, or the one named with --to, and pin it."""
     from readmission_data.registry import aliases  # noqa: PLC0415
 
-    return _plain(aliases.rollback(settings))
+    return _plain(aliases.rollback(settings, to=given.to, reason=given.reason, by=given.by))
+
+
+def pin(settings: DataSettings, given: argparse.Namespace) -> dict[str, Any]:
+    """Hold the version that serves: no training replaces it until `release`."""
+    from readmission_data.registry import aliases  # noqa: PLC0415
+
+    return _plain(aliases.hold(settings, reason=given.reason, by=given.by))
+
+
+def release(settings: DataSettings) -> dict[str, Any]:
+    """Remove the pin; the next training may replace the version that serves."""
+    from readmission_data.registry import aliases  # noqa: PLC0415
+
+    return _plain(aliases.release(settings))
 
 
 def status(settings: DataSettings) -> dict[str, Any]:
@@ -85,9 +99,15 @@ COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
     "load-all": load_all,
     "preprocess": preprocess,
     "train": train,
-    "rollback": rollback,
+    "release": release,
     "status": status,
 }
+
+DECISIONS: dict[str, Callable[[DataSettings, argparse.Namespace], dict[str, Any]]] = {
+    "rollback": rollback,
+    "pin": pin,
+}
+"""The commands that record who decided, and why."""
 
 
 def main(arguments: Iterable[str] | None = None) -> int:
@@ -97,6 +117,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for name, function in COMMANDS.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.add_argument("--json", action="store_true", help="print one JSON object")
+    for name, decide in DECISIONS.items():
+        command = commands.add_parser(name, help=decide.__doc__, description=decide.__doc__)
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        command.add_argument("--reason", required=name == "pin", help="why, for those who ask later")
+        command.add_argument("--by", help="who decided; by default the user of this process")
+        if name == "rollback":
+            command.add_argument(
+                "--to", metavar="VERSION", help="the version to serve; by default `previous`"
+            )
     command = commands.add_parser("replay", help=replay.__doc__, description=replay.__doc__)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     replay_options.add_to(command)
@@ -104,7 +133,10 @@ def main(arguments: Iterable[str] | None = None) -> int:
     try:
         if given.command == "replay":
             return replay(DataSettings(), given)
-        answer = COMMANDS[given.command](DataSettings())
+        if given.command in DECISIONS:
+            answer = DECISIONS[given.command](DataSettings(), given)
+        else:
+            answer = COMMANDS[given.command](DataSettings())
     except ReadmissionDataError as error:
         sys.stderr.write(f"readmission_data: {error}\n")
         return 2

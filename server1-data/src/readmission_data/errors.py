@@ -64,8 +64,16 @@ class TrainingError(ReadmissionDataError):
     """The data, settings or tracking server do not allow a training."""
 
 
+class TrainingUnderWayError(TrainingError):
+    """Another training or registration is running."""
+
+
 class RegistryError(ReadmissionDataError):
     """A version cannot be registered, read or moved."""
+
+
+class PinnedError(RegistryError):
+    """A pin holds the version that serves."""
 
 
 class ParityError(RegistryError):

@@ -1,17 +1,18 @@
 """How far the data and the models are: what the command `status` prints and `make demo` waits for."""
 
+import dataclasses
 from typing import Any
 
 import sqlalchemy as sa
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from readmission_data import databases
+from readmission_data import databases, tracking
 from readmission_data.clean import tables as clean_tables
 from readmission_data.errors import TrackingError
 from readmission_data.model_version.contract import MODEL_NAME
 from readmission_data.raw import ledger
 from readmission_data.raw import tables as raw_tables
+from readmission_data.registry import pin
 from readmission_data.settings import DataSettings
 
 _REPORTED = ("roc_auc", "average_precision")
@@ -72,7 +73,7 @@ def _clean(settings: DataSettings) -> dict[str, Any]:
 
 
 def _newest_model(settings: DataSettings) -> dict[str, Any]:
-    client = MlflowClient(settings.tracking_uri)
+    client = tracking.connect(settings)
     try:
         versions = client.search_model_versions(
             f"name = '{MODEL_NAME}'", order_by=["version_number DESC"], max_results=1
@@ -83,6 +84,7 @@ def _newest_model(settings: DataSettings) -> dict[str, Any]:
         return {"name": MODEL_NAME, "version": None}
     version = versions[0]
     aliases = client.get_registered_model(MODEL_NAME).aliases
+    held = pin.read(client)
     metrics = client.get_run(str(version.run_id)).data.metrics
     return {
         "name": MODEL_NAME,
@@ -94,6 +96,7 @@ def _newest_model(settings: DataSettings) -> dict[str, Any]:
         "gate_settled": "gate_settled" in version.tags,
         "dataset": version.tags["dataset"],
         "batches": [int(batch) for batch in version.tags["batches"].split(",")],
+        "pin": dataclasses.asdict(held) if held else None,
         "aliases": sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)),
         "test": {
             name: {

@@ -30,6 +30,7 @@ from readmission_data.model_version.contract import (
     IntegerField,
     Interval,
     Level,
+    RiskIntervals,
     Scores,
     Words,
 )
@@ -56,6 +57,7 @@ class Described:
     validation_risk: npt.NDArray[np.floating]
     examples_risk: npt.NDArray[np.floating]
     metrics: Mapping[str, Mapping[str, Interval]]
+    intervals: RiskIntervals | None = None
 
 
 def _words(text: labels.Text) -> Words:
@@ -173,6 +175,7 @@ def build(train: pd.DataFrame, groups: Mapping[str, str], described: Described) 
         examples=_examples(described.examples_risk),
         cohort=rules.exclusions(),
         contradictions=list(rules.CONTRADICTIONS),
+        intervals=described.intervals,
     )
 
 

@@ -7,13 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from readmission_data.encounters.columns import MISSING
-from readmission_data.model_version.contract import InputSchema, Interval
+from readmission_data.model_version.against_lace import AgainstLace
+from readmission_data.model_version.contract import InputSchema, Interval, RiskIntervals
 from readmission_data.model_version.groups_at_risk import GroupQuality
 from readmission_data.model_version.quality_report import CandidateFigures
 from readmission_data.training import bootstrap
+from readmission_data.training.benefit import THRESHOLDS
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST
 
@@ -37,6 +40,8 @@ _MEASURES = {
     "accuracy": "Accuracy at the threshold",
 }
 
+_SHOWN_RISKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+
 _DATASETS = {
     "uci": "UCI Diabetes 130-US hospitals for years 1999-2008",
     "own": "a data set of your own",
@@ -56,16 +61,17 @@ _LIMITS = """## What it must not be used for
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured about a model, beside what its schema says.
+    """What was measured about a model, in addition to what its schema says.
 
-    `subgroups` is the table of the training run, one row a level of race, gender and age; `positive_rate` the
-    share of positives on test; `parity` the worst difference of the graph from scikit-learn, over
+    `subgroups` is the table of the training run, one row per level of race, gender and age; `positive_rate`
+    the share of positives on test; `parity` the worst difference of the graph from scikit-learn, over
     `parity_rows` rows; `quality` what the quality report says about this very candidate.
     """
 
     lineage: Lineage
     subgroups: pd.DataFrame
     gaps: Sequence[GroupQuality]
+    against_lace: AgainstLace
     positive_rate: float
     parity: float
     parity_rows: int
@@ -98,8 +104,8 @@ def _purpose(schema: InputSchema) -> str:
     return f"""## What it is
 The risk that a diabetic inpatient is readmitted within 30 days of discharge, from {len(schema.fields)} fields
 known at discharge; {used} of them move it. Kind of model: `{schema.candidate}`, the best of the candidates by
-average precision on validation. It is made for teams who want to follow up the patients most likely to come
-back, and for learning how such a system is run.
+average precision on half of validation. It is made for teams who want to follow up the patients most likely
+to come back, and for learning how such a system is run.
 """
 
 
@@ -123,8 +129,9 @@ def _data(schema: InputSchema, lineage: Lineage) -> str:
 | Code | commit `{lineage.git_commit}` |
 | Trained | {schema.created:%Y-%m-%d %H:%M} UTC |
 
-Everything fitted was fitted on train alone. Validation chose the candidate and the threshold. The test split
-decided nothing. No patient is in two splits.
+Everything fitted was fitted on train alone. One half of the validation patients chose the settings and the
+candidate; the other half, which chose nothing, decides whether a version replaces another. The threshold
+comes from the risks of both. The test split decided nothing. No patient is in two splits.
 """
 
 
@@ -161,28 +168,93 @@ def _beyond_the_split(schema: InputSchema, report: CandidateFigures | None) -> s
         "## Beyond this split",
         f"Figures of `{schema.candidate}` at its first settings, fitted anew for each row.",
         "",
-        "| | ROC AUC | Average precision |",
-        "|---|---|---|",
+        "| | ROC AUC | Average precision | Calibration error |",
+        "|---|---|---|---|",
     ]
     if report.cross_validation:
         found = report.cross_validation
-        lines.append(_row("Cross-validation, folds by patient", found.roc_auc, found.average_precision))
+        lines.append(_row("Cross-validation, folds by patient", found.roc_auc, found.average_precision, ""))
     if report.partitions:
         parts = report.partitions
         spreads = (
             f"{spread.mean:.3f} ± {spread.deviation:.3f}"
-            for spread in (parts.roc_auc, parts.average_precision)
+            for spread in (parts.roc_auc, parts.average_precision, parts.calibration_error)
         )
         lines.append(_row(f"{parts.number} partitions by patient, mean and deviation", *spreads))
     if report.temporal:
         late = report.temporal
-        lines.append(_row("Later encounters", late.roc_auc, late.average_precision))
+        lines.append(_row("Later encounters", late.roc_auc, late.average_precision, ""))
         lines += [
             "",
             f"Later encounters: trained on the {late.train_rows:,} earlier encounters and tested on the last",
             f"{late.test_rows:,} by `encounter_id`. **This is closer to what a hospital will see** than the",
             "test split above. It was measured for this card and chose nothing.",
         ]
+    return "\n".join([*lines, ""])
+
+
+def _against_lace(found: AgainstLace) -> str:
+    thresholds = " | ".join(f"{threshold:.0%}" for threshold in THRESHOLDS)
+    lines = [
+        "## Against the LACE index",
+        "LACE (length of stay, acuity, comorbidity, emergency visits) is a score that wards know. The data",
+        "set limits it: it has three diagnoses, and emergency visits of a year, not of half a year. On test,",
+        "with 95 % intervals; the lead compares both on the same draws of patients.",
+        "",
+        "| Measure | LACE | Lead of this model |",
+        "|---|---|---|",
+        *(
+            _row(_MEASURES[name], _interval(found.lace[name]), _interval(found.lead[name]))
+            for name in found.lace
+        ),
+        "",
+        *(f"- {name}: {' '.join(map(str, shares))}" for name, shares in found.workload.items()),
+        "",
+        "Net benefit: returns found per 100 patients by acting at a risk of that size, less the calls that",
+        "were not needed, weighted by the odds of that risk. A score is worth having at a threshold if it",
+        "beats both acting on everybody and acting on nobody, which is zero.",
+        "",
+        f"| Acts on | {thresholds} |",
+        f"|---|{'---|' * len(THRESHOLDS)}",
+        *(_row(name, *(f"{100 * value:+.2f}" for value in values)) for name, values in found.benefit.items()),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _one_risk(intervals: RiskIntervals | None) -> str:
+    if intervals is None:
+        return ""
+    risks = [risk for risk in _SHOWN_RISKS if intervals.risk[0] <= risk <= intervals.risk[-1]]
+    low, high = (np.interp(risks, intervals.risk, end) for end in (intervals.low, intervals.high))
+    level = f"{intervals.level:.0%}"
+    lines = [
+        "## How sure one risk is",
+        "Of the patients with a given risk, this share is expected to come back. The interval comes from the",
+        "calibration on the validation patients who chose nothing. It is about patients with the same risk,",
+        "not about one person, and it does not cover other hospitals or other years.",
+        "",
+        f"| Risk | {level} interval |",
+        "|---|---|",
+        *(
+            _row(f"{risk:.0%}", f"{start:.1%} to {end:.1%}")
+            for risk, start, end in zip(risks, low.tolist(), high.tolist(), strict=True)
+        ),
+        "",
+        "Checked on test: in each group, the share of patients in tenths of risk whose number of returns",
+        "agrees with the interval. One tenth in twenty may disagree by chance.",
+        "",
+        "| Group | Level | Encounters | Agrees |",
+        "|---|---|---|---|",
+        *(
+            _row(
+                group.column,
+                "not recorded" if group.level == MISSING else group.level,
+                f"{group.encounters:,}",
+                f"{group.share:.0%}",
+            )
+            for group in intervals.coverage
+        ),
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -267,7 +339,9 @@ def write(schema: InputSchema, evidence: Evidence) -> str:
         _data(schema, evidence.lineage),
         _quality(schema, evidence),
         _beyond_the_split(schema, evidence.quality),
+        _against_lace(evidence.against_lace),
         _fairness(evidence),
+        _one_risk(schema.intervals),
         _use(schema),
         _checks(evidence),
     ]

@@ -47,6 +47,7 @@ class Partitions(_Part):
     number: int
     roc_auc: Spread
     average_precision: Spread
+    calibration_error: Spread
 
 
 class CandidateFigures(_Part):

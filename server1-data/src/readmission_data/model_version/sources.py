@@ -17,6 +17,7 @@ from readmission_data.clean.encoding import Encoding
 from readmission_data.errors import RegistryError
 from readmission_data.model_version.contract import Interval
 from readmission_data.model_version.parity import Classifier
+from readmission_data.raw import split as splits
 from readmission_data.raw.tables import Split, read_split
 from readmission_data.settings import DataSettings
 from readmission_data.training.data import KEY, LABEL
@@ -65,10 +66,18 @@ def encounters(connection: sa.Connection, split: Split) -> Encounters:
     return _about(frame[cohort.keep(frame)].reset_index(drop=True))
 
 
-def validation(settings: DataSettings) -> Encounters:
-    """Read the cohort of today's validation split."""
+def judging(settings: DataSettings) -> Encounters:
+    """Read the part of today's validation split that judges versions; no training chooses anything by it."""
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
-        return encounters(connection, Split.VALIDATION)
+        return judges(encounters(connection, Split.VALIDATION), settings.split_salt)
+
+
+def judges(validation: Encounters, salt: str) -> Encounters:
+    """Return the encounters of the part of a validation split that judges."""
+    mask = splits.judges(validation.patients, salt)
+    return Encounters(
+        validation.frame[mask].reset_index(drop=True), validation.labels[mask], validation.patients[mask]
+    )
 
 
 def read(settings: DataSettings, result: TrainingResult) -> Sources:

@@ -16,6 +16,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from readmission_data.clean import icd9
 from readmission_data.clean.encoding import Encoding
 from readmission_data.model_version import (
+    against_lace,
     examples,
     golden,
     graph,
@@ -26,6 +27,7 @@ from readmission_data.model_version import (
     parity,
     pipeline,
     quality_report,
+    risk_intervals,
     scoring,
 )
 from readmission_data.model_version.contract import (
@@ -39,9 +41,12 @@ from readmission_data.model_version.contract import (
     GoldenRow,
     GoldenRows,
     InputSchema,
+    RiskIntervals,
 )
 from readmission_data.model_version.sources import Sources
+from readmission_data.raw.split import judges
 from readmission_data.settings import DataSettings
+from readmission_data.training.subgroups import GROUP_COLUMNS
 
 _PACKAGES: Final = ("mlflow", "onnx", "onnxruntime", "numpy", "pandas")
 _INVENTED_ROWS: Final = 2_000
@@ -71,19 +76,36 @@ def write(folder: Path, sources: Sources, settings: DataSettings, model: Model) 
     def score(frame: pd.DataFrame) -> scoring.Scores:
         return scoring.score(session, frame, encoding.numeric, encoding.categorical)
 
-    schema = _describe(sources, score(sources.validation.frame), score(pd.DataFrame(examples.PATIENTS)))
-    test = sources.test
+    test, validation = sources.test, sources.validation
+    test_risk, validation_risk = score(test.frame), score(validation.frame)
+    judging = judges(validation.patients, settings.split_salt)
+    intervals = risk_intervals.fit(
+        validation.labels[judging],
+        validation_risk[judging],
+        validation.patients[judging],
+        samples=settings.bootstrap_samples,
+        seed=settings.seed,
+    )
+    schema = _describe(
+        sources,
+        validation_risk,
+        score(pd.DataFrame(examples.PATIENTS)),
+        risk_intervals.covered(intervals, test.labels, test_risk, test.frame[list(GROUP_COLUMNS)]),
+    )
     evidence = model_card.Evidence(
         lineage=sources.lineage,
         subgroups=sources.subgroups,
         gaps=groups_at_risk.measure(
             test.frame,
             test.labels,
-            score(test.frame),
+            test_risk,
             test.patients,
             threshold=schema.threshold,
             samples=settings.bootstrap_samples,
             seed=settings.seed,
+        ),
+        against_lace=against_lace.compare(
+            sources.train, test, test_risk, samples=settings.bootstrap_samples, seed=settings.seed
         ),
         positive_rate=float(test.labels.mean()),
         parity=difference,
@@ -118,7 +140,10 @@ def golden_rows(
 
 
 def _describe(
-    sources: Sources, validation_risk: scoring.Scores, examples_risk: scoring.Scores
+    sources: Sources,
+    validation_risk: scoring.Scores,
+    examples_risk: scoring.Scores,
+    intervals: RiskIntervals,
 ) -> InputSchema:
     lineage = sources.lineage
     return input_schema.build(
@@ -142,6 +167,7 @@ def _describe(
             validation_risk=validation_risk,
             examples_risk=examples_risk,
             metrics=sources.metrics,
+            intervals=intervals,
         ),
     )
 
@@ -184,7 +210,7 @@ def _tags(sources: Sources, schema: InputSchema, manifest_sha256: str) -> dict[s
         "schema_version": schema.schema_version,
         "threshold": repr(schema.threshold),
         "candidate": schema.candidate,
-        "validation_average_precision": repr(sources.result.validation_average_precision),
+        "choosing_average_precision": repr(sources.result.choosing_average_precision),
     }
 
 

@@ -14,15 +14,19 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from readmission_data.errors import RegistryError
+from readmission_data.errors import PinnedError, RegistryError
 from readmission_data.model_version.contract import MODEL_NAME
-from readmission_data.registry import versions
+from readmission_data.registry import pin, versions
 from readmission_data.settings import DataSettings
+from readmission_data.tracking import connect, named_errors
 
 log = logging.getLogger(__name__)
 
 ROLLBACK_REASON: Final = "rollback_reason"
 """Tag of both versions of a rollback: what it was."""
+
+ROLLED_BACK: Final = "rolled_back"
+"""Tag of a version that a rollback took out of service."""
 
 _ROLLBACK: Final = "rollback_under_way"
 
@@ -75,30 +79,70 @@ def challenge(client: MlflowClient, version: str) -> None:
     client.set_registered_model_alias(MODEL_NAME, Alias.CHALLENGER, version)
 
 
-def rollback(settings: DataSettings) -> Rollback:
-    """Let previous serve again: production and previous change places.
+def rollback(
+    settings: DataSettings, *, to: str | None = None, reason: str | None = None, by: str | None = None
+) -> Rollback:
+    """Let another version serve and pin it: `to`, or by default the previous one.
 
-    A rollback that was killed half way is ended, not turned back. Raises RegistryError where there is nothing
-    to go back to or its files are not whole.
+    The version that it replaces becomes previous. The pin lasts until `release`, so that no training undoes
+    the rollback. A rollback that was killed half way is finished, not reverted. Raise PinnedError if a pin
+    holds production, and RegistryError if there is no such version, its files are not complete, or the
+    previous version was itself rolled back and `to` does not name it.
     """
-    client = versions.connect(settings)
-    ended = finish_rollback(client)
-    if ended:
-        return ended
-    now = current(client)
-    production, previous = now.get(Alias.PRODUCTION), now.get(Alias.PREVIOUS)
-    if production is None or previous is None or production == previous:
-        raise RegistryError(f"nothing to roll back to: {MODEL_NAME} has no other version as previous")
-    versions.load(client, previous)
-    client.set_registered_model_tag(MODEL_NAME, _ROLLBACK, f"{production} {previous}")
-    done = finish_rollback(client)
+    client = connect(settings)
+    with named_errors():
+        finished = finish_rollback(client)
+        if finished:
+            return finished
+        now = current(client)
+        production = now.get(Alias.PRODUCTION)
+        target = to or now.get(Alias.PREVIOUS)
+        if production is None or target is None or production == target:
+            raise RegistryError(
+                f"nothing to roll back to: {MODEL_NAME} serves version {production or 'none'}"
+            )
+        held = pin.read(client)
+        if held and held.version == production:
+            raise PinnedError(f"{held}. Release it before you roll back")
+        versions.load(client, target)
+        if to is None and ROLLED_BACK in client.get_model_version(MODEL_NAME, target).tags:
+            raise RegistryError(
+                f"version {target} was rolled back before: to serve it again, name it with --to {target}"
+            )
+        # The pin first: killed here, a gate moves nothing, and the same command goes on.
+        pin.write(client, target, reason or f"rolled back from version {production}", by)
+        client.set_registered_model_tag(MODEL_NAME, _ROLLBACK, f"{production} {target}")
+        done = finish_rollback(client)
     if done is None:
-        raise RegistryError("another process rolled back at the same time: look at the aliases and try again")
+        raise RegistryError("another process rolled back at the same time: check the aliases and try again")
     return done
 
 
+def hold(settings: DataSettings, *, reason: str, by: str | None = None) -> pin.Pin:
+    """Pin the version that serves. Raise RegistryError if none does."""
+    client = connect(settings)
+    with named_errors():
+        finish_rollback(client)
+        production = current(client).get(Alias.PRODUCTION)
+        if production is None:
+            raise RegistryError(f"nothing to pin: no version of {MODEL_NAME} serves")
+        return pin.write(client, production, reason, by)
+
+
+def release(settings: DataSettings) -> pin.Pin:
+    """Remove the pin and return it. Raise RegistryError if there is none."""
+    client = connect(settings)
+    with named_errors():
+        held = pin.read(client) if current(client) else None
+        if held is None:
+            raise RegistryError(f"nothing to release: no version of {MODEL_NAME} is pinned")
+        pin.remove(client)
+    log.warning("released: %s", held)
+    return held
+
+
 def finish_rollback(client: MlflowClient) -> Rollback | None:
-    """End the rollback that is written down in the registry; None where there is none."""
+    """Finish the rollback that is noted in the registry; return None if there is none."""
     if not current(client):
         return None
     noted = client.get_registered_model(MODEL_NAME).tags.get(_ROLLBACK)
@@ -110,6 +154,9 @@ def finish_rollback(client: MlflowClient) -> Rollback | None:
     client.set_registered_model_alias(MODEL_NAME, Alias.PREVIOUS, leaves)
     for version in (returns, leaves):
         client.set_model_version_tag(MODEL_NAME, version, ROLLBACK_REASON, reason)
+    client.set_model_version_tag(MODEL_NAME, leaves, ROLLED_BACK, "true")
+    if ROLLED_BACK in client.get_model_version(MODEL_NAME, returns).tags:
+        client.delete_model_version_tag(MODEL_NAME, returns, ROLLED_BACK)
     client.delete_registered_model_tag(MODEL_NAME, _ROLLBACK)
     log.warning("production is version %s: %s", returns, reason)
     return Rollback(production=returns, previous=leaves, reason=reason)

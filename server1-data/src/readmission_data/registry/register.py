@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
@@ -19,10 +20,14 @@ from mlflow.models import Model
 from readmission_data.errors import RegistryError
 from readmission_data.model_version import sources, version_folder
 from readmission_data.model_version.contract import MODEL_NAME
-from readmission_data.registry import aliases, gate, versions
+from readmission_data.registry import aliases, gate, gate_report, pin, versions
 from readmission_data.registry.aliases import Alias
 from readmission_data.settings import DataSettings
+from readmission_data.tracking import connect, named_errors
+from readmission_data.training.lace import lace
+from readmission_data.training.lock import one_training
 from readmission_data.training.result import TrainingResult
+from readmission_data.training.subgroups import GROUP_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +58,21 @@ def register(settings: DataSettings, result: TrainingResult) -> Registration:
     Run again it finds the version and, where an earlier run was killed, ends what that one began. Raises
     ParityError where the graph differs from scikit-learn, RegistryError where something cannot be read.
     """
-    client = versions.connect(settings)
-    found = versions.of_training(client, result.run_id)
-    if found is None:
-        _create(client, settings, result)
+    client = connect(settings)
+    with one_training(settings), named_errors():
         found = versions.of_training(client, result.run_id)
         if found is None:
-            raise RegistryError(f"the version of training run {result.run_id} is not in the registry")
-    tags = found.tags if _SETTLED in found.tags else _settle(client, settings, found)
-    return Registration(
-        version=str(found.version),
-        alias=tags[GATE],
-        reason=tags[GATE_REASON],
-        aliases=aliases.current(client),
-    )
+            _create(client, settings, result)
+            found = versions.of_training(client, result.run_id)
+            if found is None:
+                raise RegistryError(f"the version of training run {result.run_id} is not in the registry")
+        tags = found.tags if _SETTLED in found.tags else _settle(client, settings, found)
+        return Registration(
+            version=str(found.version),
+            alias=tags[GATE],
+            reason=tags[GATE_REASON],
+            aliases=aliases.current(client),
+        )
 
 
 def _create(client: MlflowClient, settings: DataSettings, result: TrainingResult) -> None:
@@ -126,10 +132,13 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
     # a person has decided since.
     if against is None or not (rolled_back or production == number or against == (production or _NOBODY)):
         decision = (
-            gate.Decision(promoted=False, reason=rolled_back)
+            gate.Decision(promoted=False, reason=rolled_back, rows=0)
             if rolled_back
             else _decide(client, settings, number, production)
         )
+        if decision.rows:
+            report = gate_report.write(number, production, decision)
+            client.log_text(str(version.run_id), report, gate_report.REPORT_FILE)
         tags = {
             GATE_REASON: decision.reason,
             GATE: str(Alias.PRODUCTION if decision.promoted else Alias.CHALLENGER),
@@ -138,6 +147,7 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
         }
         for name, value in tags.items():
             client.set_model_version_tag(MODEL_NAME, number, name, value)
+    tags = _respect_pin(client, number, tags)
     if rolled_back:
         log.warning("version %s of %s moves no alias: %s", number, MODEL_NAME, rolled_back)
     elif tags[GATE] == Alias.PRODUCTION:
@@ -149,22 +159,41 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
     return tags
 
 
+def _respect_pin(client: MlflowClient, number: str, tags: dict[str, str]) -> dict[str, str]:
+    """Return the decision's tags; a version that would replace a pinned one becomes challenger instead."""
+    held = pin.read(client)
+    if held is None or held.version == number or tags[GATE] != Alias.PRODUCTION:
+        return tags
+    changed = tags | {
+        GATE_REASON: f"not promoted: {held}. The gate's own verdict: {tags[GATE_REASON]}",
+        GATE: str(Alias.CHALLENGER),
+    }
+    for name, value in changed.items():
+        client.set_model_version_tag(MODEL_NAME, number, name, value)
+    return changed
+
+
 def _decide(
     client: MlflowClient, settings: DataSettings, number: str, production: str | None
 ) -> gate.Decision:
-    rows = sources.validation(settings)
+    rows = sources.judging(settings)
     new = _score(versions.load(client, number), rows)
     serving = None
     if production == number:
-        return gate.Decision(promoted=True, reason="was made production by hand")
+        return gate.Decision(promoted=True, reason="was made production by hand", rows=0)
     if production is not None:
         try:
             serving = _score(versions.load(client, production), rows)
         except RegistryError as error:
             # Nobody can say which is better: a person has to look.
-            return gate.Decision(promoted=False, reason=f"not compared: {error}")
+            return gate.Decision(promoted=False, reason=f"not compared: {error}", rows=0)
     return gate.decide(
-        gate.Rows(rows.labels, rows.patients),
+        gate.Rows(
+            rows.labels,
+            rows.patients,
+            rows.frame[list(GROUP_COLUMNS)],
+            lace(rows.frame).astype(np.float64),
+        ),
         new,
         serving,
         samples=settings.bootstrap_samples,

@@ -1,11 +1,9 @@
 """Read versions of the registered model from MLflow."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 import onnxruntime
 import pandas as pd
 from mlflow import MlflowClient
@@ -13,6 +11,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from readmission_data import tracking
 from readmission_data.errors import RegistryError
 from readmission_data.model_version import input_schema, manifest, scoring
 from readmission_data.model_version.contract import (
@@ -25,7 +24,6 @@ from readmission_data.model_version.contract import (
     TRAINING_RUN,
     InputSchema,
 )
-from readmission_data.settings import DataSettings
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,6 @@ class Version:
     def score(self, frame: pd.DataFrame) -> scoring.Scores:
         """Return the risk [n] of each row of an encounters frame."""
         return scoring.score(self.session, frame, self.schema.graph.numeric, self.schema.graph.categorical)
-
-
-def connect(settings: DataSettings) -> MlflowClient:
-    """Return a client of the tracking server; its address is set for the whole process, as downloads need."""
-    # Progress bars for many small files would clutter the log.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    return MlflowClient(settings.tracking_uri)
 
 
 def of_training(client: MlflowClient, training_run: str) -> ModelVersion | None:
@@ -76,7 +66,9 @@ def load(client: MlflowClient, number: str) -> Version:
         with tempfile.TemporaryDirectory(prefix="readmission-") as folder:
             return _read(number, expected, Path(folder))
     except (MlflowException, OSError, ValueError, RegistryError) as error:
-        raise RegistryError(f"version {number} of {MODEL_NAME} cannot be read: {_line(error)}") from error
+        raise RegistryError(
+            f"version {number} of {MODEL_NAME} cannot be read: {tracking.first_line(error)}"
+        ) from error
 
 
 def _read(number: str, expected: str | None, folder: Path) -> Version:
@@ -87,8 +79,3 @@ def _read(number: str, expected: str | None, folder: Path) -> Version:
     if schema.schema_version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
         raise RegistryError(f"its schema has version {schema.schema_version}, which this code does not know")
     return Version(number, schema, scoring.session((folder / MODEL_FILE).read_bytes()))
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of a message, because MLflow may append its input."""
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -27,6 +27,9 @@ _DAYS: Final = np.array([1, 2, 3, 4, 7, 14])
 _DAYS_POINTS: Final = np.array([0, 1, 2, 3, 4, 5, 7])
 _COMORBIDITY_POINTS: Final = np.array([0, 1, 2, 3, 5])
 _MOST_VISITS: Final = 4
+MOST: Final = 19
+"""The most points that an encounter can have."""
+
 _CHARLSON: Final = "Charlson Comorbidity Index"
 
 

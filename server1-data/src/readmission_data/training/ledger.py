@@ -7,9 +7,10 @@ from typing import Final
 
 import sqlalchemy as sa
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import LifecycleStage, Run, RunStatus
 from mlflow.exceptions import MlflowException
 
+from readmission_data.errors import TrackingError
 from readmission_data.training.result import TrainingResult
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,10 @@ _PARENT: Final = "mlflow.parentRunId"
 
 
 def experiment(client: MlflowClient, tracking_uri: str, name: str = EXPERIMENT) -> str:
-    """Return the id of the experiment, made where there is none.
+    """Return the id of the experiment, which is created if it does not exist.
 
-    Where the tracking store is a local SQLite file, artifacts go to `artifacts/` beside it; MLflow itself
-    would put them into whatever folder the process happens to run in.
+    If the tracking store is a local SQLite file, artifacts go to `artifacts/` next to it; MLflow itself would
+    put them into the process's working directory. Raise TrackingError if the experiment is in MLflow's trash.
     """
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -39,6 +40,11 @@ def experiment(client: MlflowClient, tracking_uri: str, name: str = EXPERIMENT) 
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage == LifecycleStage.DELETED:
+        raise TrackingError(
+            f"the experiment {name} is in MLflow's trash: restore it with "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or rename it"
+        )
     return str(found.experiment_id)
 
 
@@ -64,8 +70,8 @@ def close_interrupted(client: MlflowClient, experiment_id: str) -> int:
     """End the trainings that a killed process left running, and return how many there were.
 
     They and their candidates, the complete ones too, become KILLED, and the candidates' logged models are
-    deleted: no one is to count or compare them. The DAG lets one training run at a time, so whatever runs now
-    is dead.
+    deleted: no one is to count or compare them. The caller holds the lock of trainings, so no other process
+    still works on any of them.
     """
     running = _search(client, experiment_id, f"tags.`{ROLE}` = '{TRAINING}'", "RUNNING")
     for run in running:

@@ -95,8 +95,14 @@ class Resample:
         return np.array([np.interp(k, totals, hits) for k, totals, hits in rows])
 
     def _cumulated(self, values: Array) -> Array:
-        cumulated = np.cumsum(values, axis=1)[:, self.ranked.ends]
-        return np.concatenate([np.zeros((len(cumulated), 1)), cumulated], axis=1)
+        ends = self.ranked.ends
+        found = np.zeros((len(values), len(ends) + 1))
+        if len(ends) == values.shape[1]:
+            # Without ties, summed in place: copies of these arrays were a third of the time.
+            np.cumsum(values, axis=1, out=found[:, 1:])
+        else:
+            found[:, 1:] = np.cumsum(values, axis=1)[:, ends]
+        return found
 
 
 def _ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:

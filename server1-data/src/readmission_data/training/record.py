@@ -106,7 +106,11 @@ def _log_metrics(fitted: Fitted, measured: Measured, model_id: str) -> None:
     now = int(time() * 1000)
     # MLflow's stores differ in what they make of a NaN: what could not be measured is left out.
     values = {name: value for name, value in measured.metrics.items() if np.isfinite(value)}
-    values |= {"threshold": measured.threshold, "fit_seconds": sum(trial.seconds for trial in fitted.trials)}
+    values |= {
+        "threshold": measured.threshold,
+        "choosing_average_precision": fitted.average_precision,
+        "fit_seconds": sum(trial.seconds for trial in fitted.trials),
+    }
     metrics = [Metric(name, value, now, 0, model_id=model_id) for name, value in values.items()]
     for step, trial in enumerate(fitted.trials):
         metrics.append(Metric("trial_average_precision", trial.average_precision, now, step))

@@ -36,7 +36,8 @@ class TrainingResult:
     """The finished run of a training and its best candidate; ids and figures only, so that JSON can hold it.
 
     `run_id` is the parent run, `best_run_id` the best candidate's child run, `model_uri` its logged model.
-    `reused` tells that an equal training had finished before, and nothing was trained.
+    `choosing_average_precision` is what it was chosen by. `reused` means that an equal training had finished
+    before, and nothing was trained.
     """
 
     experiment_id: str
@@ -46,7 +47,7 @@ class TrainingResult:
     model_uri: str
     threshold: float
     flagged_fraction: float
-    validation_average_precision: float
+    choosing_average_precision: float
     dataset: str
     dataset_sha256: str
     training_key: str

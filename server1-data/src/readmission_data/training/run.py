@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset import Dataset
 from mlflow.data.pandas_dataset import from_pandas
 from threadpoolctl import threadpool_limits
 
+from readmission_data import tracking
 from readmission_data.ahead import one_ahead
 from readmission_data.errors import TrainingError
 from readmission_data.settings import DataSettings
@@ -24,6 +24,7 @@ from readmission_data.training import ledger
 from readmission_data.training.candidates import CANDIDATES
 from readmission_data.training.data import LABEL, TrainingData, read
 from readmission_data.training.lineage import Lineage, frame_digest, trace
+from readmission_data.training.lock import one_training
 from readmission_data.training.record import measure, record
 from readmission_data.training.result import ENCODING_FILE, FEATURES_FILE, LINEAGE_FILE, TrainingResult
 from readmission_data.training.search import Fitted, search
@@ -41,29 +42,32 @@ SYNTHETIC_NOTE: Final = (
 
 
 def train(settings: DataSettings) -> TrainingResult:
-    """Train every candidate on CleanData and return the best by average precision on validation.
+    """Train every candidate on CleanData and return the best by average precision.
+
+    A part of the validation split chooses, see `raw.split.judges`.
 
     Run again on equal data with equal settings and code, it trains nothing and returns the run that finished.
-    A run that was killed is closed and counts for nothing. Raises TrainingError where there is nothing to
-    train on or a candidate's name is unknown.
+    A run that was killed is closed and counts for nothing; a training that still runs is waited for. Raise
+    TrainingError if there is nothing to train on, a candidate's name is unknown or another training takes too
+    long, and TrackingError if MLflow is away or refuses.
     """
     names = _chosen(settings)
-    data = read(settings)
-    lineage = trace(settings, data)
-    key = lineage.training_key(settings)
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    client = MlflowClient(settings.tracking_uri)
-    experiment_id = ledger.experiment(client, settings.tracking_uri)
-    ledger.close_interrupted(client, experiment_id)
-    found = ledger.finished(client, experiment_id, key)
-    if found:
-        log.info("training run %s already covers this data, code and settings", found.run_id)
-        return found
-    if lineage.synthetic:
-        log.warning("training on SYNTHETIC data: the model says nothing about real patients")
-    # On one thread sums are added in one order, so the same data gives the same model to the last bit.
-    with threadpool_limits(limits=1):
-        return _Training(settings, data, lineage, key, experiment_id).run(names)
+    client = tracking.connect(settings)
+    with one_training(settings), tracking.named_errors():
+        data = read(settings)
+        lineage = trace(settings, data)
+        key = lineage.training_key(settings)
+        experiment_id = ledger.experiment(client, settings.tracking_uri)
+        ledger.close_interrupted(client, experiment_id)
+        found = ledger.finished(client, experiment_id, key)
+        if found:
+            log.info("training run %s already covers this data, code and settings", found.run_id)
+            return found
+        if lineage.synthetic:
+            log.warning("training on SYNTHETIC data: the model says nothing about real patients")
+        # On one thread sums are added in one order, so the same data gives the same model to the last bit.
+        with threadpool_limits(limits=1):
+            return _Training(settings, data, lineage, key, experiment_id).run(names)
 
 
 def _chosen(settings: DataSettings) -> list[str]:
@@ -107,8 +111,8 @@ class _Training:
             # The next candidate is fitted while this one is measured and recorded.
             with closing(one_ahead(map(self._fitted, names))) as candidates:
                 results = [self._candidate(fitted, parent.info.run_id) for fitted in candidates]
-            best = max(results, key=lambda result: result.validation_average_precision)
-            mlflow.log_metric("best_validation_average_precision", best.validation_average_precision)
+            best = max(results, key=lambda result: result.choosing_average_precision)
+            mlflow.log_metric("best_choosing_average_precision", best.choosing_average_precision)
             # The last word before the run ends: a run without it does not count.
             mlflow.set_tags({"best_candidate": best.candidate, ledger.RESULT: json.dumps(best.to_json())})
         return best
@@ -117,7 +121,7 @@ class _Training:
         trials, seed = self.settings.search_trials, self.settings.seed
         # OpenMP counts its threads for each thread that calls it.
         with threadpool_limits(limits=1):
-            return search(name, self.data.train, self.data.validation, trials=trials, seed=seed)
+            return search(name, self.data.train, self.data.choosing, trials=trials, seed=seed)
 
     def _candidate(self, fitted: Fitted, parent_id: str) -> TrainingResult:
         tags = self.tags | {ledger.ROLE: ledger.CANDIDATE, "candidate": fitted.name}
@@ -127,7 +131,7 @@ class _Training:
             self._record_inputs()
             measured = measure(fitted, self.data, self.settings)
             model_uri = record(fitted, measured, self.data, self.settings)
-        log.info("%s: average precision on validation %.4f", fitted.name, fitted.average_precision)
+        log.info("%s: average precision on the rows that choose %.4f", fitted.name, fitted.average_precision)
         return TrainingResult(
             experiment_id=self.experiment_id,
             run_id=parent_id,
@@ -136,7 +140,7 @@ class _Training:
             model_uri=model_uri,
             threshold=measured.threshold,
             flagged_fraction=self.settings.flagged_fraction,
-            validation_average_precision=fitted.average_precision,
+            choosing_average_precision=fitted.average_precision,
             dataset=self.lineage.dataset,
             dataset_sha256=self.lineage.dataset_sha256,
             training_key=self.key,

@@ -1,4 +1,4 @@
-"""A small seeded search: each candidate's settings, chosen by average precision on validation."""
+"""A small seeded search: each candidate's settings, chosen by average precision on a part of validation."""
 
 import logging
 import time
@@ -36,7 +36,7 @@ class Fitted:
 
     @property
     def average_precision(self) -> float:
-        """Average precision on validation."""
+        """Average precision on the rows that chose the settings."""
         return max(trial.average_precision for trial in self.trials)
 
 
@@ -61,8 +61,11 @@ def settings_to_try(candidate: Candidate, trials: int, seed: int) -> list[Params
     return [candidate.first, *others[: trials - 1]]
 
 
-def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, seed: int) -> Fitted:
-    """Fit candidate `name` at each of its settings on train and keep the best on validation."""
+def search(name: str, train: SplitRows, choosing: SplitRows, *, trials: int, seed: int) -> Fitted:
+    """Fit candidate `name` at each of its settings on train and keep the best on the rows `choosing`.
+
+    These rows must not judge the result: the best of several equal fits is lucky on them.
+    """
     candidate = CANDIDATES[name]
     done: list[Trial] = []
     best: ClassifierMixin = None
@@ -70,7 +73,7 @@ def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, s
         started = time.monotonic()
         estimator = candidate.build(params, seed)
         estimator.fit(train.features, train.labels)
-        trial = _measure(estimator, params, validation, started)
+        trial = _measure(estimator, params, choosing, started)
         if not done or trial.average_precision > max(one.average_precision for one in done):
             best = estimator
         done.append(trial)
@@ -79,6 +82,6 @@ def search(name: str, train: SplitRows, validation: SplitRows, *, trials: int, s
     return Fitted(name, best, chosen.params, tuple(done))
 
 
-def _measure(estimator: ClassifierMixin, params: Params, validation: SplitRows, started: float) -> Trial:
-    scored = evaluate(validation.labels, risk(estimator, validation.features), threshold=0.5)
+def _measure(estimator: ClassifierMixin, params: Params, choosing: SplitRows, started: float) -> Trial:
+    scored = evaluate(choosing.labels, risk(estimator, choosing.features), threshold=0.5)
     return Trial(params, scored["average_precision"], scored["roc_auc"], time.monotonic() - started)

@@ -9,8 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from readmission_data.model_version.contract import MODEL_NAME
-from readmission_data.registry import aliases, versions
+from readmission_data.registry import aliases, pin, versions
 from readmission_data.registry.register import register
+from readmission_data.tracking import connect
 from support.dying import died
 
 from .conftest import Trained, database, in_copy
@@ -61,7 +62,7 @@ def test_a_registration(
 ) -> None:
     own = in_copy(serving, database(serving["own"]), tmp_path / "mlflow.db")["own"]
     assert died(number, register, own.settings, own.first, changes=(change,))
-    client = versions.connect(own.settings)
+    client = connect(own.settings)
     assert _served(client) == served
 
     done = register(own.settings, own.first)
@@ -81,31 +82,31 @@ def test_a_rollback(promoted: dict[str, Trained], tmp_path: Path) -> None:
     for step in range(1, MOST_STEPS):
         own = in_copy(promoted, database(promoted["own"]), tmp_path / f"mlflow-{step}.db")["own"]
         killed = died(step, aliases.rollback, own.settings)
-        client = versions.connect(own.settings)
+        client = connect(own.settings)
         served.append(_served(client))
         if not killed:
             break
         done = aliases.rollback(own.settings)
         assert (done.production, done.previous) == ("1", "3")
         assert aliases.current(client) == {"production": "1", "previous": "3"}
-        assert not client.get_registered_model(MODEL_NAME).tags
+        assert list(client.get_registered_model(MODEL_NAME).tags) == [pin.PIN]
     else:
         pytest.fail(f"a rollback of more than {MOST_STEPS} steps")
-    # Killed before the note and before production moves; after that, it can only continue.
-    assert served[:2] == ["3", "3"]
-    assert set(served[2:]) == {"1"}
+    # Killed before the pin, before the note and before production moves; after that, it can only continue.
+    assert served[:3] == ["3", "3", "3"]
+    assert set(served[3:]) == {"1"}
 
 
 def test_a_registration_ends_a_rollback_that_was_killed(promoted: dict[str, Trained], tmp_path: Path) -> None:
     own = in_copy(promoted, database(promoted["own"]), tmp_path / "mlflow.db")["own"]
-    # Its first change is the note, the second moves production.
-    assert died(2, aliases.rollback, own.settings)
-    client = versions.connect(own.settings)
+    # Its first change is the pin, the second the note, the third moves production.
+    assert died(3, aliases.rollback, own.settings)
+    client = connect(own.settings)
     assert aliases.current(client)["production"] == "3"
     done = register(own.settings, own.second)
-    # Production is synthetic again, so the other model of real data replaces it.
-    assert done.aliases["previous"] == "1"
-    assert done.aliases["production"] == done.version == "4"
+    # Production is synthetic again, and the other model of real data would replace it but for the pin.
+    assert done.aliases == {"production": "1", "previous": "3", "challenger": "4"}
+    assert done.reason.startswith("not promoted: version 1 is pinned")
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -115,10 +116,10 @@ def test_a_registration_run_again_leaves_a_rolled_back_version_out_of_service(
     own = in_copy(serving, database(serving["own"]), tmp_path / "mlflow.db")["own"]
     # Its aliases have moved, but this is not recorded yet.
     assert died(4, register, own.settings, own.first, changes=("set_model_version_tag",))
-    client = versions.connect(own.settings)
+    client = connect(own.settings)
     assert aliases.current(client) == {"production": "3", "previous": "1"}
     if killed:
-        assert died(2, aliases.rollback, own.settings)
+        assert died(3, aliases.rollback, own.settings)
     else:
         aliases.rollback(own.settings)
 

@@ -13,8 +13,8 @@ from readmission_data.clean import tasks
 from readmission_data.dataset import synthetic
 from readmission_data.dataset.inspection import SYNTHETIC_PREFIX
 from readmission_data.raw.load import load_all
-from readmission_data.registry import versions
 from readmission_data.settings import DataSettings
+from readmission_data.tracking import connect
 from readmission_data.training import ledger
 from support import forks, mysql, tracking
 
@@ -90,7 +90,7 @@ _numbers = itertools.count(1)
 
 def put_aside(settings: DataSettings) -> None:
     """Rename the training experiment, so that the next training finds an MLflow without one."""
-    client = versions.connect(settings)
+    client = connect(settings)
     found = client.get_experiment_by_name(ledger.EXPERIMENT)
     if found:
         client.rename_experiment(found.experiment_id, f"put aside {next(_numbers)}")

@@ -28,6 +28,7 @@ from readmission_data.model_version.contract import (
 )
 from readmission_data.registry import aliases, versions
 from readmission_data.registry.register import register
+from readmission_data.tracking import connect
 from readmission_data.training.run import train
 from support import checksums, kill_points
 
@@ -49,7 +50,7 @@ class Registry:
     def __init__(self, settings, before, result):
         self.settings = settings
         self.result = result
-        self.client = versions.connect(settings)
+        self.client = connect(settings)
         self.before = before
 
     def restore(self) -> None:
@@ -123,7 +124,7 @@ def registry(prepared, server):
         prepared[kind].model_copy(update={"tracking_uri": server.address}) for kind in ("synthetic", "own")
     )
     put_aside(own)
-    client = versions.connect(own)
+    client = connect(own)
     first = register(made_up, train(made_up))
     before = client.get_model_version(MODEL_NAME, first.version)
     yield Registry(own, before, train(own))

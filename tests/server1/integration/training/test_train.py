@@ -17,6 +17,7 @@ from readmission_data import databases
 from readmission_data.clean import cohort
 from readmission_data.clean.tables import read_processed
 from readmission_data.errors import TrainingError
+from readmission_data.model_version import sources
 from readmission_data.raw.tables import Split, read_split
 from readmission_data.settings import DataSettings
 from readmission_data.training import result as results
@@ -78,12 +79,25 @@ def test_every_metric_is_there_for_every_split(children):
         assert run.data.metrics["test_roc_auc_low"] < run.data.metrics["test_roc_auc_high"]
 
 
-def test_the_best_on_validation_is_the_result(trained, children):
+def test_the_best_on_the_rows_that_choose_is_the_result(trained, children):
     result = trained[1]
-    figures = {name: run.data.metrics["validation_average_precision"] for name, run in children.items()}
+    figures = {name: run.data.metrics["choosing_average_precision"] for name, run in children.items()}
     assert result.candidate == max(figures, key=figures.__getitem__)
     assert result.best_run_id == children[result.candidate].info.run_id
-    assert result.validation_average_precision == figures[result.candidate]
+    assert result.choosing_average_precision == figures[result.candidate]
+
+
+def test_only_the_part_of_validation_that_does_not_judge_chose(trained, children, tmp_path):
+    settings = trained[0]
+    judging = set(sources.judging(settings).frame["encounter_id"])
+    for name, run in children.items():
+        path = fetched(trained, run.info.run_id, "scores/validation.parquet", tmp_path / name)
+        rows = pd.read_parquet(path)
+        chose = ~rows["encounter_id"].isin(judging)
+        assert 0.3 < chose.mean() < 0.7
+        assert run.data.metrics["choosing_average_precision"] == pytest.approx(
+            average_precision_score(rows["readmitted_30d"][chose], rows["score"][chose]), abs=1e-12
+        )
 
 
 def test_every_artifact_is_there(trained, children):

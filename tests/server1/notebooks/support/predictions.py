@@ -15,6 +15,7 @@ from readmission_data.model_version.marginals import text
 from readmission_data.raw.split import Split
 from readmission_data.registry import aliases, versions
 from readmission_data.settings import DataSettings
+from readmission_data.tracking import connect
 
 CONTRACT = Path(__file__).parents[4] / "docs" / "contracts" / "prediction_log.sql"
 DAYS = 60
@@ -27,7 +28,7 @@ def write_log(path: Path, settings: DataSettings, rows: int, *, shifted_from: fl
 
     After the share `shifted_from`, all patients are older and have been in hospital more often.
     """
-    client = versions.connect(settings)
+    client = connect(settings)
     number = aliases.current(client)["production"]
     version = versions.load(client, number)
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:

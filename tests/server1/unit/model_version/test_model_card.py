@@ -12,9 +12,17 @@ import pytest
 from readmission_data.clean import icd9
 from readmission_data.errors import RegistryError
 from readmission_data.model_version import groups_at_risk, input_schema, model_card, quality_report
-from readmission_data.model_version.contract import Dataset, InputSchema, Interval
+from readmission_data.model_version.against_lace import AgainstLace
+from readmission_data.model_version.contract import (
+    Coverage,
+    Dataset,
+    InputSchema,
+    Interval,
+    RiskIntervals,
+)
 from readmission_data.model_version.groups_at_risk import GroupQuality
 from readmission_data.training import bootstrap
+from readmission_data.training.benefit import Workload
 from readmission_data.training.candidates import CANDIDATES
 from readmission_data.training.lineage import Lineage
 from readmission_data.training.subgroups import SMALLEST
@@ -55,6 +63,16 @@ def schema(sample: Sample, kind: str) -> InputSchema:
                 },
                 "validation": {"roc_auc": Interval(value=0.679)},
             },
+            intervals=RiskIntervals(
+                level=0.95,
+                risk=[0.0, 0.2, 1.0],
+                low=[0.0, 0.18, 1.0],
+                high=[0.0, 0.23, 1.0],
+                coverage=[
+                    Coverage(column="all", level="all", encounters=14_781, share=1.0),
+                    Coverage(column="race", level="?", encounters=700, share=0.9),
+                ],
+            ),
         ),
     )
 
@@ -118,6 +136,18 @@ def evidence(young: float = 0.8, old: float = 0.62, report: object = None) -> mo
             ]
         ),
         gaps=[group("Under 30 years", young), group("80 years and over", old)],
+        against_lace=AgainstLace(
+            lace={
+                "roc_auc": bootstrap.Interval(0.58, 0.57, 0.59),
+                "average_precision": bootstrap.Interval(0.15, 0.14, 0.16),
+            },
+            lead={
+                "roc_auc": bootstrap.Interval(0.101, 0.09, 0.11),
+                "average_precision": bootstrap.Interval(0.1, 0.08, 0.12),
+            },
+            workload={"This model": [Workload(0.1, 0.288, 0.253)], "LACE index": [Workload(0.1, 0.17, 0.15)]},
+            benefit={"This model": [0.0712, 0.03, 0.01, 0.005, 0.002, 0.001]},
+        ),
         positive_rate=0.113,
         parity=9.5e-8,
         parity_rows=31_000,
@@ -139,6 +169,11 @@ def test_a_reader_finds_what_it_is_and_how_good(sample: Sample) -> None:
         "28% came back within 30 days",
         "To decide about treatment",
         "differs from the\nscikit-learn pipeline by at most 9.5e-08",
+        "| Average precision | 0.150 (0.140 to 0.160) | 0.100 (0.080 to 0.120) |",
+        "- This model: Flag 10%: 29 of 100 flagged patients return; 25 of 100 who return are flagged.",
+        "| This model | +7.12 | +3.00 | +1.00 | +0.50 | +0.20 | +0.10 |",
+        "| 10% | 9.0% to 11.5% |",
+        "| race | not recorded | 700 | 90% |",
     ):
         assert sentence in card
     assert "SYNTHETIC" not in card
@@ -195,6 +230,7 @@ def test_a_card_quotes_its_own_candidate_or_nobody(sample: Sample, tmp_path: Pat
                             "number": 10,
                             "roc_auc": {"mean": 0.6841, "deviation": 0.0052},
                             "average_precision": {"mean": 0.2471, "deviation": 0.0061},
+                            "calibration_error": {"mean": 0.0042, "deviation": 0.0011},
                         },
                     },
                     "random_forest": {"cross_validation": figures(0.671)},
@@ -209,15 +245,18 @@ def test_a_card_quotes_its_own_candidate_or_nobody(sample: Sample, tmp_path: Pat
 
     first = card("lightgbm")
     assert "Figures of `lightgbm`" in first
-    assert "| Cross-validation, folds by patient | 0.685 (0.670 to 0.700) | 0.205 |" in first
-    assert "| Later encounters | 0.655 (0.640 to 0.670) | 0.175 |" in first
-    assert "| 10 partitions by patient, mean and deviation | 0.684 ± 0.005 | 0.247 ± 0.006 |" in first
+    assert "| Cross-validation, folds by patient | 0.685 (0.670 to 0.700) | 0.205 |  |" in first
+    assert "| Later encounters | 0.655 (0.640 to 0.670) | 0.175 |  |" in first
+    assert (
+        "| 10 partitions by patient, mean and deviation | 0.684 ± 0.005 | 0.247 ± 0.006 | 0.004 ± 0.001 |"
+        in first
+    )
     assert "trained on the 80,000 earlier encounters and tested on the last\n15,000" in first
     assert "chose nothing" in first
     # Another champion: its own cross-validation, and no temporal test, which was not made for it.
     second = card("random_forest")
     assert "Figures of `random_forest`" in second
-    assert "| Cross-validation, folds by patient | 0.671 (0.656 to 0.686) | 0.191 |" in second
+    assert "| Cross-validation, folds by patient | 0.671 (0.656 to 0.686) | 0.191 |  |" in second
     assert not [figure for figure in ("0.685", "0.655", "Later encounters", "partitions") if figure in second]
     # One that nobody measured.
     third = card("hist_gradient_boosting")

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from readmission_data.raw.split import ORDER, Split, assign
+from readmission_data.raw.split import ORDER, Split, assign, judges
 
 SALT = "readmission-1"
 
@@ -52,3 +52,17 @@ def test_another_salt_gives_another_split():
 
 def test_no_patients_give_no_splits():
     assert assign(np.array([], dtype=np.int64), SALT).tolist() == []
+
+
+def test_half_of_validation_judges_and_the_other_half_chooses():
+    patients = np.arange(1, 200_001)
+    validation = patients[assign(patients, SALT) == ORDER.index(Split.VALIDATION)]
+
+    judging = judges(validation, SALT)
+
+    assert abs(judging.mean() - 0.5) < 0.012
+    documented = [
+        int(hashlib.sha256(f"{SALT}:{patient}".encode()).hexdigest()[:8], 16) / 4294967296 >= 0.775
+        for patient in validation[:2_000].tolist()
+    ]
+    assert judging[:2_000].tolist() == documented

@@ -1,13 +1,16 @@
 """Who may serve: better, equal, worse, synthetic and miscalibrated versions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from readmission_data.registry import gate
+from readmission_data.raw.split import judges
+from readmission_data.registry import gate, gate_report
 from readmission_data.registry.gate import Decision, Rows, Scored
-from readmission_data.training.metrics import calibration_error
+from readmission_data.training.metrics import calibration_error, evaluate
 
 N = 6_000
+SMALL = gate.SMALLEST_GROUP - 1
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,14 @@ def truth() -> np.ndarray:
 @pytest.fixture(scope="module")
 def rows(truth: np.ndarray) -> Rows:
     labels = (np.random.default_rng(2).random(N) < truth).astype(np.int8)
-    return Rows(labels, np.arange(N) // 2)
+    groups = pd.DataFrame(
+        {
+            "race": np.where(np.arange(N) < SMALL, None, "Caucasian"),
+            "gender": np.where(np.arange(N) % 2, "Female", "Male"),
+            "age": np.where(np.arange(N) < N // 6, "[30-40)", "[70-80)"),
+        }
+    )
+    return Rows(labels, np.arange(N) // 2, groups, np.round(truth * 8) + np.arange(N) % 4)
 
 
 def blurred(truth: np.ndarray, share: float) -> np.ndarray:
@@ -123,3 +133,80 @@ def test_a_perfectly_calibrated_model_stays_within_the_limit(truth: np.ndarray) 
 
 def test_the_limit_is_wider_for_fewer_rows(truth: np.ndarray) -> None:
     assert gate.calibration_limit(truth[:300], 0) > gate.calibration_limit(truth, 0) + 0.01
+
+
+def without(truth: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The truth for all but one group, whose risks are all too low by the same odds."""
+    low = truth * 0.35 / (truth * 0.35 + 1 - truth)
+    return np.where(group, low, truth)
+
+
+def test_better_for_all_and_worse_for_a_group_is_not_promoted(rows: Rows, truth: np.ndarray) -> None:
+    young = (rows.groups["age"] == "[30-40)").to_numpy()
+    decision = decide(rows, without(truth, young), np.where(young, truth, blurred(truth, 0.5)))
+    assert not decision.promoted
+    assert decision.reason.startswith("beats version 7: average precision on validation +0.")
+    assert ", but age [30-40) loses: log loss +0." in decision.reason
+    assert "over 1,000 encounters (margin 0.005)" in decision.reason
+    assert [group.level for group in decision.groups if group.loses] == ["[30-40)"]
+    # The risks of a group that are too low keep their order, which ROC AUC alone looks at.
+    same = evaluate(rows.labels[young], truth[young], 0.5)["roc_auc"]
+    assert evaluate(rows.labels[young], without(truth, young)[young], 0.5)["roc_auc"] == same
+
+
+def test_a_small_group_decides_nothing(rows: Rows, truth: np.ndarray) -> None:
+    small = rows.groups["race"].isna().to_numpy()
+    decision = decide(rows, without(truth, small), np.where(small, truth, blurred(truth, 0.5)))
+    assert decision.promoted
+    assert {group.level for group in decision.groups} == {"Caucasian", "Female", "Male", "[30-40)", "[70-80)"}
+
+
+def test_the_report_shows_groups_and_lace(rows: Rows, truth: np.ndarray) -> None:
+    decision = decide(rows, truth, blurred(truth, 0.5))
+    report = gate_report.write("8", "7", decision)
+    assert report.startswith("# Version 8 serves\n")
+    assert "Compared with version 7, on\n6,000 encounters" in report
+    for name, lead in decision.over_lace.items():
+        assert lead.low > 0, name
+    assert "| Average precision | +0." in report
+    assert "| age | [30-40) | 1,000 | -0." in report
+    assert "nan" not in report
+    assert "none served" in gate_report.write("1", None, decide(rows, truth, None))
+
+
+def rivals(truth: np.ndarray, number: int, seed: int) -> list[np.ndarray]:
+    """Fits that know equally much: the truth, each with an error of its own."""
+    random = np.random.default_rng(seed)
+    odds = np.log(truth / (1 - truth))
+    return [1 / (1 + np.exp(-odds - random.normal(0, 0.5, N))) for _ in range(number)]
+
+
+def part(rows: Rows, mask: np.ndarray) -> Rows:
+    return Rows(
+        rows.labels[mask],
+        rows.patients[mask],
+        rows.groups[mask].reset_index(drop=True),
+        rows.lace[mask],
+    )
+
+
+@pytest.mark.parametrize("seed", [7, 8, 11])
+def test_the_best_of_sixteen_equal_fits_is_not_promoted(rows: Rows, truth: np.ndarray, seed: int) -> None:
+    judging = np.isin(rows.patients, np.unique(rows.patients)[::2])
+    serving, *fits = rivals(truth, 17, seed)
+    best = max(fits, key=lambda fit: evaluate(rows.labels[~judging], fit[~judging], 0.5)["average_precision"])
+    # On the rows that chose it, luck would promote it.
+    assert decide(part(rows, ~judging), best[~judging], serving[~judging]).promoted
+    assert not decide(part(rows, judging), best[judging], serving[judging]).promoted
+
+
+def test_none_of_three_equal_rivals_is_promoted(rows: Rows, truth: np.ndarray) -> None:
+    serving, *equal = rivals(truth, 4, 99)
+    assert not [fit for fit in equal if decide(rows, fit, serving).promoted]
+
+
+def test_a_patient_chooses_or_judges_and_never_both() -> None:
+    patients = np.arange(20_000)
+    judging = judges(patients, "salt")
+    assert np.array_equal(judges(patients[::-1], "salt")[::-1], judging)
+    assert not np.array_equal(judges(patients, "other"), judging)
