@@ -33,7 +33,7 @@ def measure(encounters: Encounters, seed: int) -> dict[str, float]:
     return {
         "honest": _auc(labels, pipelines.trees(train_features, prepared.labels, test_features, seed)),
         "readmissions after 30 days dropped": _without_late(prepared, train_features, test_features, seed),
-        "encounters of a patient counted, later ones too": _auc(
+        "encounters of a patient counted, including later ones": _auc(
             labels,
             pipelines.trees(
                 _beside(train_features, encounters.visits[~test]),
@@ -42,11 +42,11 @@ def measure(encounters: Encounters, seed: int) -> dict[str, float]:
                 seed,
             ),
         ),
-        "rates that hold the row's own label": _auc(
+        "rates that include the label of the row itself": _auc(
             labels,
             pipelines.trees(encoding.transform(prepared.train), prepared.labels, test_features, seed),
         ),
-        "oversampled before rows are parted": _oversampled(train_features, prepared.labels, seed),
+        "oversampled before the rows are split": _oversampled(train_features, prepared.labels, seed),
     }
 
 

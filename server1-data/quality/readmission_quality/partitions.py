@@ -1,12 +1,13 @@
 """Ten random partitions by patient: how far the figures of one split depend on who fell into it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from readmission_data.training.lace import MOST as LACE_MOST
 from readmission_data.training.lace import lace
 from readmission_data.training.metrics import evaluate
 from readmission_quality import pipelines
@@ -39,25 +40,35 @@ class Spread:
 def measure(
     encounters: Encounters, *, partitions: int, candidates: Sequence[str], seed: int, progress: Progress
 ) -> dict[str, dict[str, Spread]]:
-    """Return each measure's spread by model: the candidates, then the LACE index.
-
-    In each partition the whole pipeline is fitted on train and scored on test by its ONNX graph.
-    """
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*candidates, LACE)}
-    points = lace(encounters.frame)
+    """Return each measure's spread by model: the candidates, then the LACE index."""
+    drawn = []
     for number in range(partitions):
-        train, test = _parted(encounters.patients, seed + number)
-        progress.say(f"partition {number + 1}/{partitions}: encoding and choice of features")
-        prepared = pipelines.prepare(encounters.frame[train], encounters.frame[test], seed)
-        labels = encounters.labels[test]
-        for name in candidates:
-            progress.say(f"partition {number + 1}/{partitions}: {name}")
-            scores, _ = pipelines.served(prepared, name, seed)
-            found[name].append(evaluate(labels, scores, threshold=0.5))
-        found[LACE].append(evaluate(labels, points[test] / points.max(), threshold=0.5))
+        progress.say(f"partition {number + 1}/{partitions}")
+        drawn.append(one(encounters, number, candidates=candidates, seed=seed))
+    return spread(drawn)
+
+
+def one(
+    encounters: Encounters, number: int, *, candidates: Sequence[str], seed: int
+) -> dict[str, dict[str, float]]:
+    """Return each measure by model in one partition.
+
+    The whole pipeline is fitted on train and scored on test by its ONNX graph.
+    """
+    train, test = _parted(encounters.patients, seed + number)
+    prepared = pipelines.prepare(encounters.frame[train], encounters.frame[test], seed)
+    labels = encounters.labels[test]
+    scores = {name: pipelines.served(prepared, name, seed)[0] for name in candidates}
+    points = lace(encounters.frame[test])
+    scores[LACE] = points / LACE_MOST
+    return {name: evaluate(labels, scored, threshold=0.5) for name, scored in scores.items()}
+
+
+def spread(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Spread]]:
+    """Return each measure's spread by model over partitions of `one`."""
     return {
-        name: {measure: Spread.of([one[measure] for one in figures]) for measure in MEASURES}
-        for name, figures in found.items()
+        name: {measure: Spread.of([found[name][measure] for found in drawn]) for measure in MEASURES}
+        for name in drawn[0]
     }
 
 

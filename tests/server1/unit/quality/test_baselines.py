@@ -36,6 +36,8 @@ def test_the_page_compares_with_lace_and_with_everybody(measured: tuple[str, Pat
     assert 0.5 < float(row.group(1)) < 1
     for name in ("`lightgbm`", "LACE index"):
         assert re.search(rf"^- {name}: Flag 5%: \d+ of 100 flagged", page, re.MULTILINE)
+    assert re.search(r"^\| all \| all \| \d+ \| \d+% \|$", page, re.MULTILINE)
+    assert re.search(r"^\| 10% \| \d+\.\d% to \d+\.\d% \|$", page, re.MULTILINE)
     benefits = r"^\| (`lightgbm`|LACE index|everybody) (\| [+-]0\.\d{4} ){6}\|$"
     assert len(re.findall(benefits, page, re.MULTILINE)) == 3
 

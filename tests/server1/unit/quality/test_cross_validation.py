@@ -66,7 +66,7 @@ def test_leaks_look_far_too_good(quick_run):
         re.findall(r"^\| ([^|]+) \| (0\.\d+|1\.0+) \|$", page.split("## What a leak")[1], re.MULTILINE)
     )
     assert float(leaks["honest"]) < 0.85
-    assert float(leaks["oversampled before rows are parted"]) > 0.97
+    assert float(leaks["oversampled before the rows are split"]) > 0.97
 
 
 def test_the_model_card_can_read_the_report(quick_run):
