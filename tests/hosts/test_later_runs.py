@@ -80,6 +80,20 @@ def test_a_second_control_machine_does_not_make_the_secrets_anew(control, tmp_pa
     assert not any(changed_files().values())
 
 
+def test_certificates_renew_by_a_play_that_changes_nothing_else(control, changed_files):
+    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
+    # Each certificate is valid for less time than requested here.
+    shortened = ("-e", "secrets_renew_days=398", "-e", "microk8s_renew_days=366")
+    control.play("renew", *shortened)
+    edge = {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
+    changed = changed_files()
+    for name in (DATA, TRACKING, SERVING):
+        own = {path for path in changed[name] if path.startswith(CERTIFICATES)}
+        assert {f"{CERTIFICATES}/server.crt", f"{CERTIFICATES}/front-proxy-client.crt"} <= own
+        assert changed[name] - own == edge | {APPLIED, OBJECTS}
+    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
+
+
 def test_a_moved_node_changes_exactly_the_files_that_name_it(
     control, site, snapshot, fleeting, changed_files
 ):
@@ -115,20 +129,6 @@ def test_a_moved_node_changes_exactly_the_files_that_name_it(
     finally:
         site.move(SERVING, old)
         control.inventory.write_text(control.inventory.read_text().replace(new, old))
-
-
-def test_certificates_renew_by_a_play_that_changes_nothing_else(control, changed_files):
-    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
-    # Each certificate is valid for less time than requested here.
-    shortened = ("-e", "secrets_renew_days=398", "-e", "microk8s_renew_days=366")
-    control.play("renew", *shortened)
-    edge = {f"{OVERLAY}/secrets/edge-tls/tls.crt", f"{OVERLAY}/secrets/edge-tls/tls.key"}
-    changed = changed_files()
-    for name in (DATA, TRACKING, SERVING):
-        own = {path for path in changed[name] if path.startswith(CERTIFICATES)}
-        assert {f"{CERTIFICATES}/server.crt", f"{CERTIFICATES}/front-proxy-client.crt"} <= own
-        assert changed[name] - own == edge | {APPLIED, OBJECTS}
-    assert control.play("renew").changed == dict.fromkeys((DATA, TRACKING, SERVING), 0)
 
 
 def test_a_site_without_a_mail_relay_is_refused_unless_it_says_so(control, tmp_path):
