@@ -22,7 +22,7 @@ from readmission_backup.settings import BackupSettings, StoreSettings
 from support import mysql
 
 CHECKOUT = Path(__file__).parents[2]
-NAMES = ("raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter")
+NAMES = ("raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup", "exporter")
 ROOT = "RootPassword0123456789"
 KEYS = {
     "mlflow": ("mlflow-account", "mlflow-secret-key-1"),

@@ -28,6 +28,50 @@ def test_each_user_has_its_own_databases_and_no_other(databases):
     assert own - {"information_schema", "performance_schema"} == {"PredictionLog"}
 
 
+def test_predictions_and_the_audit_trail_are_not_changed_by_who_writes_them(databases):
+    # As a site of before has it.
+    databases.query("root", "GRANT ALL ON PredictionLog.* TO 'predictions'@'%'")
+    assert databases.make_users().returncode == 0
+    databases.query(
+        "predictions",
+        """
+        CREATE TABLE PredictionLog.predictions (a INT);
+        CREATE INDEX b ON PredictionLog.predictions (a);
+        INSERT INTO PredictionLog.predictions VALUES (1);
+        SELECT a FROM PredictionLog.predictions;
+        CREATE TABLE PredictionLog.outcomes (a INT);
+        INSERT INTO PredictionLog.outcomes VALUES (1);
+        DELETE FROM PredictionLog.outcomes WHERE a = 1;
+        CREATE TABLE PredictionLog.loaded_slices (a INT);
+        DELETE FROM PredictionLog.loaded_slices WHERE a = 1;
+        """,
+    )
+    try:
+        for statement in ("UPDATE {0} SET a = 2", "DELETE FROM {0}", "TRUNCATE {0}", "DROP TABLE {0}",
+                          "ALTER TABLE {0} ADD c INT"):  # fmt: skip
+            assert "denied" in refused(
+                databases, "predictions", statement.format("PredictionLog.predictions")
+            )
+        line = "(at, request_id, client, address, action, status) VALUES (NOW(), 'r', 'c', '::1', 'x', 200)"
+        databases.query("audit", f"INSERT INTO Audit.accesses {line}")
+        for user in ("audit", "auditor", "predictions", "notebooks"):
+            for statement in (
+                "UPDATE {0} SET client = 'x'",
+                "DELETE FROM {0}",
+                "TRUNCATE {0}",
+                "DROP TABLE {0}",
+            ):
+                assert "denied" in refused(databases, user, statement.format("Audit.accesses"))
+        assert databases.query("auditor", "SELECT client FROM Audit.accesses").split() == ["c"]
+        assert databases.query("auditor", "SELECT a FROM PredictionLog.predictions").split() == ["1"]
+        assert databases.query("backup", "SELECT COUNT(*) FROM Audit.accesses").split() == ["1"]
+        for user in ("audit", "notebooks", "predictions"):
+            assert "denied" in refused(databases, user, "SELECT client FROM Audit.accesses")
+    finally:
+        databases.query("root", "DROP TABLE PredictionLog.predictions, PredictionLog.outcomes")
+        databases.query("root", "DROP TABLE PredictionLog.loaded_slices; DELETE FROM Audit.accesses")
+
+
 def test_the_user_of_the_prediction_log_comes_by_tls_alone(databases):
     plain = "ALTER USER 'predictions'@'%' REQUIRE NONE"
     assert (

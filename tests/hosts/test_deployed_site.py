@@ -275,9 +275,10 @@ BOTH = {
     "minio_backup_access": "12",
     "airflow_retrain": "13",
 }
-OWNERS = BOTH | {"data_mysql_predictions": "13", "jupyter": "", "authority": ""}
+OWNERS = BOTH | {"data_mysql_predictions": "13", "data_mysql_audit": "13", "jupyter": "", "authority": ""}
+OWNERS |= {"api_client_verify": ""}
 PREFIXES = {"data_": "1", "airflow_": "1", "jupyter_": "1", "feed_": "1", "tracking_": "2", "mlflow_": "2"}
-PREFIXES |= {"minio_": "2", "api_": "3", "grafana_": "3", "locust": "3"}
+PREFIXES |= {"minio_": "2", "api_": "3", "grafana_": "3", "locust": "3", "page_user_": ""}
 PREFIXES |= {"certificate_data": "1", "certificate_tracking": "2", "certificate_serving": "3"}
 
 

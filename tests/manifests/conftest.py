@@ -20,7 +20,9 @@ COMPONENTS = ("schedules", "overlays/kubernetes-executor")
 SECRETS = {
     "server1-data": {
         "mysql-root": {"password"},
-        "mysql-users": {"raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter"},
+        "mysql-users": {
+            "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup", "exporter",
+        },
         "databases": {
             "READMISSION_RAW_URL", "READMISSION_CLEAN_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
         },
@@ -48,7 +50,10 @@ SECRETS = {
         "edge-tls": {"tls.crt", "tls.key"},
     },
     "server3-serving": {
-        "api": {"READMISSION_API_TOKEN", "READMISSION_API_PREDICTION_LOG_URL"},
+        "api": {
+            "READMISSION_API_TOKEN", "READMISSION_API_PREDICTION_LOG_URL", "READMISSION_API_AUDIT_URL",
+            "READMISSION_API_EDGE_KEY",
+        },
         "mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
         "grafana": {"GF_SECURITY_ADMIN_PASSWORD"},
         "retrain": {"READMISSION_RETRAIN_AIRFLOW_USER", "READMISSION_RETRAIN_AIRFLOW_PASSWORD"},
@@ -58,7 +63,7 @@ SECRETS = {
             "READMISSION_LOADTEST_TOKEN",
         },
         "ui": {"READMISSION_UI_CLIENT_TOKEN"},
-        "edge-login": {"users.htpasswd"},
+        "edge-login": {"users.htpasswd", "key.conf"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
     },

@@ -34,6 +34,7 @@ http {{
 """
 
 
+EDGE_KEY = "key-of-the-edge"
 USER, PASSWORD = "operator", "password-of-the-operator"
 LOGIN = {"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
 """Of a person who may open the pages."""
@@ -99,6 +100,7 @@ class Edge:
         self.backends: dict[int, int] = dict(backends or {})
         (home / "conf.d").mkdir()
         certificate(home)
+        (home / "key.conf").write_text(f'map $host $edge_key {{ default "{EDGE_KEY}"; }}\n')
         (home / "users.htpasswd").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
         for name, text in files["edge-config"].items():
             moved = text.replace("/tmp/", f"{home}/")  # noqa: S108

@@ -41,6 +41,7 @@ class Site:
                 "root1", "raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter", "admin",
                 "retrain", "root2", "mlflow", "backup2", "exporter2", "ml_admin", "pipeline", "serving",
                 "minio", "mlflow_key", "backup_key", "feed", "api", "grafana", "jupyter", "locust", "pages",
+                "audit", "auditor", "edge",
             )
         }  # fmt: skip
 
@@ -93,7 +94,10 @@ class Site:
             return f"mysql+pymysql://{user}:{word[user]}@{host}/{database}{options}"
 
         if server == "server1-data":
-            users = ("raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter")
+            users = (
+                "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup",
+                "exporter",
+            )  # fmt: skip
             return shared | {
                 "mysql-root": {"password": word["root1"]},
                 "mysql-users": {name: word[name] for name in users},
@@ -153,6 +157,8 @@ class Site:
                 "READMISSION_API_PREDICTION_LOG_URL": url(
                     "predictions", "PredictionLog", log, "?ssl_ca=/etc/readmission/ca/ca.crt"
                 ),
+                "READMISSION_API_AUDIT_URL": url("audit", "Audit", log, "?ssl_ca=/etc/readmission/ca/ca.crt"),
+                "READMISSION_API_EDGE_KEY": word["edge"],
             },
             "api-clients": {
                 "clients.json": json.dumps(
@@ -167,7 +173,10 @@ class Site:
                 )
             },
             "ui": {"READMISSION_UI_CLIENT_TOKEN": word["pages"]},
-            "edge-login": {"users.htpasswd": f"operator:{{PLAIN}}{word['pages']}\n"},
+            "edge-login": {
+                "users.htpasswd": f"operator:{{PLAIN}}{word['pages']}\n",
+                "key.conf": f'map $host $edge_key {{ default "{word["edge"]}"; }}\n',
+            },
             "mlflow-client": {
                 "MLFLOW_TRACKING_USERNAME": "serving",
                 "MLFLOW_TRACKING_PASSWORD": word["serving"],

@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from readmission_api.audit import AuditTrail
 from readmission_api.clients import Clients
 from readmission_api.logs import LogContext, log_crash, logger
 from readmission_api.metrics.instruments import Instruments
@@ -42,6 +43,7 @@ _FIRST_SECONDS: Final = 5.0
 _WORKER_SECONDS: Final = 1.0
 _OUTCOME_SECONDS: Final = 60.0
 _CLIENT_SECONDS: Final = 2.0
+_AUDIT_SECONDS: Final = 5.0
 
 
 def create_app(settings: ApiSettings | None = None) -> Accounting:
@@ -60,6 +62,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
                 "READMISSION_API_CLIENTS_FILE to guard it"
             )
         parts.observers.start()
+        parts.audit.start()
         parts.instruments.forget_dead_workers()
         # If the first model loads quickly, it is available before the first request.
         first = asyncio.create_task(_look(parts))
@@ -80,6 +83,7 @@ def create_app(settings: ApiSettings | None = None) -> Accounting:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await asyncio.to_thread(parts.observers.stop)
+            await asyncio.to_thread(parts.audit.stop, _AUDIT_SECONDS)
             parts.threads.stop()
             logger.removeFilter(context)
 
@@ -140,6 +144,7 @@ def _parts(settings: ApiSettings) -> Parts:
         threads,
         Reloads(lambda force: store.refresh(force=force), threads.registry),
         Clients(settings.clients_file, settings.token),
+        AuditTrail(settings.audit_url, settings.edge_key),
     )
 
 

@@ -65,6 +65,12 @@ class ApiSettings(BaseSettings):
         default=None, description="Bearer token that guards the metrics; may be the same one"
     )
 
+    audit_url: SecretStr | None = Field(
+        default=None, description="SQLAlchemy URL of the audit trail, whose user only inserts"
+    )
+    edge_key: SecretStr | None = Field(
+        default=None, description="Key by which the edge proves that X-Forwarded-For is its own"
+    )
     prediction_log_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the prediction log"
     )
@@ -151,7 +157,7 @@ class ApiSettings(BaseSettings):
             raise ValueError("is empty; give a token, or leave the setting out to guard nothing")
         return token
 
-    @field_validator("prediction_log_url")
+    @field_validator("prediction_log_url", "audit_url")
     @classmethod
     def _check_prediction_log_url(cls, url: SecretStr | None) -> SecretStr | None:
         try:

@@ -47,6 +47,9 @@ def configuration(home, edge_port, api_port):
     edge = (CHECKOUT / "server3-serving/deploy/edge/edge.conf").read_text()
     edge = edge.replace("listen 30080 ssl", f"listen 127.0.0.1:{edge_port}")
     edge = edge.replace('"api$domain:8000"', f'"127.0.0.1:{api_port}"').replace("10s;", f"{SECONDS}s;")
+    key = home / "key.conf"
+    key.write_text('map $host $edge_key { default "key-of-the-edge"; }\n')
+    edge = edge.replace("/etc/readmission/login/key.conf", str(key))
     text = MAIN.format(home=home, common=common, edge=edge)
     return re.sub(r"listen \d+( ssl)?;", lambda _: f"listen 127.0.0.1:{free_port()};", text)
 

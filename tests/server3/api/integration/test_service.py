@@ -33,6 +33,7 @@ def test_it_is_well(service):
         "stale": False,
         "prediction_log": "ok",
         "open": True,
+        "audit": "off",
     }
 
 

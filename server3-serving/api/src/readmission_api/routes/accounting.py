@@ -39,6 +39,7 @@ class Accounting:
         self.parts = parts
         self._ids = RequestIds()
         self._clients = parts.clients
+        self._audit = parts.audit
         self._instruments = parts.instruments
         self._observe_latency = parts.instruments.latency.observe
         self._count_prediction = parts.instruments.requests.labels(PREDICT, "POST", "200").inc
@@ -76,6 +77,9 @@ class Accounting:
             state["refused"] = await answer.refuse(answers.internal())
         finally:
             observers.in_flight -= 1
+            self._audit.note(
+                scope["path"], request_id, state["client"].name, _peer(scope), headers, answer.status
+            )
         if answer.status == 200 and scope["path"] == PREDICT:  # noqa: PLR2004 - OK
             self._count_prediction()
             self._observe_latency(perf_counter() - started)
@@ -91,6 +95,11 @@ class Accounting:
         self._instruments.errors.labels(refused.code).inc()
         if refused.code == "overloaded":
             self._instruments.shed.labels(path).inc()
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "-"
 
 
 class Answer:

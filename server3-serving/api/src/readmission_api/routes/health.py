@@ -48,6 +48,7 @@ def health_routes(parts: Parts) -> APIRouter:
                 "stale": last is not None and last.result not in {"loaded", "unchanged"},
                 "prediction_log": parts.observers.log_state(),
                 "open": parts.clients.open,
+                "audit": parts.audit.state,
             },
             HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK,
         )

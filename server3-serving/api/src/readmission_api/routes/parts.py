@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from readmission_api.audit import AuditTrail
 from readmission_api.clients import Clients
 from readmission_api.errors import OverloadedError
 from readmission_api.metrics.instruments import Instruments
@@ -92,6 +93,7 @@ class Parts:
     threads: Threads
     reloads: Reloads
     clients: Clients
+    audit: AuditTrail
 
     def serving(self) -> Serving:
         """Return the serving version. Raise `RefusedError` if nothing serves."""
