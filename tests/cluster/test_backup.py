@@ -1,4 +1,4 @@
-"""Backups as they are, every store emptied, and the restore play: compared by checksums."""
+"""The shipped backups, then all stores emptied, then the restore play: compared by checksums."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`site.yml` on three empty clusters: a look, the first run, and a second one that changes nothing."""
+"""`site.yml` on three empty clusters: check mode, the first run, and a second one that changes nothing."""
 
 import re
 import time

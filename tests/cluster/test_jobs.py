@@ -36,7 +36,7 @@ def listed(cluster):
 
 
 def test_every_job_is_run_by_some_test(running):
-    """A Job that no test runs is one that nobody knows to work."""
+    """Every Job must be run by a test."""
     for group, cluster in running.clusters.items():
         there = {one["metadata"]["name"] for one in cluster.get("jobs,cronjobs")}
         for name in listed(cluster):

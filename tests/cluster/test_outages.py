@@ -1,4 +1,4 @@
-"""A whole server is away: what the others do meanwhile, and how it comes back."""
+"""A whole server is down: the behavior of the others, and its recovery."""
 
 import http.client
 import time

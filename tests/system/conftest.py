@@ -1,6 +1,6 @@
-"""Airflow for the tests of the whole system: one migrated SQLite metadata database a session.
+"""Airflow for the tests of the whole system: one migrated SQLite metadata database per session.
 
-Airflow reads its settings when it is imported, so they are made here, before any test module imports it.
+Airflow reads its settings when it is imported, so they are set here, before any test module imports it.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The closed loop, for real: patients change, an alert starts one training, its version serves, and back.
 
 Real: Airflow, MLflow, the inference API, Prometheus and Alertmanager with the shipped files, the webhook and
-the simulator. The waits of the shipped files are compressed, as said below. The data is generated; its first
-batch is too small to learn all there is.
+the simulator. The waits of the shipped files are shortened, as described below. The data is generated; its
+first batch is too small to learn everything.
 """
 
 import json
@@ -107,7 +107,7 @@ class World:
         return httpx.get(f"{self.service.url}/model", timeout=60).json()["version"]
 
     def firing(self) -> set[str]:
-        """The alerts that fire and ask for a training."""
+        """Return the firing alerts that request a training."""
         return {
             alert["labels"]["alertname"]
             for alert in self.prometheus.get("alerts")["alerts"]
@@ -153,11 +153,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 prediction_log_url=f"sqlite:///{folder / 'predictions.db'}",
                 token=TOKEN,
                 reload_seconds=1,
-                # As many as the rules ask for, so that a shift fills it soon.
+                # As many as the rules require, so that a shift fills it quickly.
                 drift_window=1_000,
             )
         ).start()
-        # Not brought by a DAG, so that train_and_register does not know of them.
+        # Not loaded by a DAG, so train_and_register is not triggered.
         for _ in load.load_all(settings):
             pass
         tasks.preprocess(settings, "second")
@@ -174,7 +174,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @contextmanager
 def traffic(world: World, name: str, *options: str) -> Iterator[SimpleNamespace]:
-    """Replay patients until the block ends; `counts` holds then what the simulator counted."""
+    """Replay patients until the block ends; afterwards `counts` contains the simulator's counts."""
     found, log_file = SimpleNamespace(counts=None), world.folder / f"{name}.log"
     command = [sys.executable, "-m", "readmission_data", "replay", "--json", "--count", "0", "--rate", "60"]
     command += ["--delay", "1", *options]
@@ -202,7 +202,7 @@ def wait(condition: Callable[[], object], what: str) -> None:
 
 
 def dashboard_queries() -> list[str]:
-    """What the dashboard asks to tell the version that serves, and to mark the moment of its promotion."""
+    """Check the dashboard's queries for the serving version and for the time of its promotion."""
     dashboard = files.read_dashboard(next(path for path in files.DASHBOARDS if path.stem == "model"))
     serving = [
         target["expr"]
@@ -221,12 +221,12 @@ def test_a_shift_is_answered_by_one_training_and_a_rollback_takes_it_back(world)
     service, airflow = world.service, world.airflow
     with ExitStack() as stack:
         with traffic(world, "usual") as usual:
-            # Nothing is wrong with the usual patients: for longer than an alert waits, over enough of them.
+            # Usual patients raise no alert: for longer than an alert waits, and with enough of them.
             full = "min_over_time(input_drift_window_rows[6s]) >= 1000 and outcome_roc_auc_rows >= 500"
             wait(lambda: world.ask(full), "the rules looked at the full window")
             assert world.firing() == set()
             assert airflow.runs() == []
-            # Others come before the last of these are gone: there is no pause.
+            # Other patients arrive before these have left the window: there is no pause.
             shifted = stack.enter_context(traffic(world, "shifted", "--shift", "older"))
             wait(lambda: world.ask('input_drift_psi{field="age"} > 0.1'), "the others came")
 
@@ -239,7 +239,7 @@ def test_a_shift_is_answered_by_one_training_and_a_rollback_takes_it_back(world)
         assert run["note"].startswith("Started by ")
         wait(lambda: world.deliveries().get("cooldown"), "the alert came again")
 
-        # The gate lets the new version through, since it beats the old one; the API takes it under load.
+        # The gate promotes the new version, because it beats the old one; the API loads it under load.
         wait(lambda: world.version() == "2", "the API serves the new version")
         wait(lambda: airflow.runs()[0]["state"] == "success", "the run of Airflow is over")
         for query in dashboard_queries():

@@ -1,4 +1,4 @@
-"""The health server that a plugin gives Airflow's triggerer and DAG processor, in the real processes."""
+"""The plugin's health server of Airflow's triggerer and DAG processor, in the real processes."""
 
 import http.client
 import os
@@ -18,7 +18,7 @@ PLUGINS = Path(__file__).parents[2] / "server1-data" / "plugins"
 
 
 def status(port, path="/health"):
-    """Return the status of a page, or None where nobody listens."""
+    """Return the status of a page, or None if nothing listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)

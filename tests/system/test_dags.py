@@ -31,7 +31,7 @@ def run(name, **conf):
 
 @pytest.fixture
 def settings(request, tmp_path, monkeypatch):
-    """The settings of a small life: the generated sample, in three batches, a short search."""
+    """Settings of a small run: the generated sample in three batches, and a short search."""
     if request.param == "mysql":
         create = request.getfixturevalue("new_mysql_database")
         raw, clean = create(), create()

@@ -1,4 +1,4 @@
-"""`make demo`, as a person runs it: real processes, the real data set; and without any data set."""
+"""`make demo` as users run it: with real processes and the real data set, and without any data set."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 PYTHON = CHECKOUT / ".venvs" / "demo" / "bin" / "python"
 
-# A short search among few: what is tested is the way from CSV to prediction, not the quality of the model.
+# A short search among few candidates: this tests the path from CSV to prediction, not the model's quality.
 SHORT = {
     "READMISSION_SEARCH_TRIALS": "1",
     "READMISSION_BOOTSTRAP_SAMPLES": "100",
@@ -62,7 +62,7 @@ def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
     # The API's verified copy of the model is a part of the state, so that two demos never share one.
     assert list(tmp_path.glob("*/serving/**/input_schema.json"))
     assert not still_running(tmp_path)
-    # A thousand deprecation lines of a library buried what the tasks say.
+    # A thousand deprecation warnings of a library hid the tasks' own lines.
     logs = [path.read_text() for path in tmp_path.glob("*/airflow/logs/dag_id=train_and_register/*/*/*.log")]
     assert len(logs) == 2
     assert not [line for text in logs for line in text.splitlines() if "is deprecated" in line]
@@ -89,9 +89,9 @@ def test_without_any_data_set_it_says_so_loudly(tmp_path):
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, checkout / name)
     (checkout / ".venvs").symlink_to(CHECKOUT / ".venvs")
-    # Nor anything at UCI's address: the way there ends at a closed port of this machine.
+    # Nor anything at UCI's address: the proxy is a closed port of this machine.
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy"), "http://127.0.0.1:9")
-    # The environments know the other checkout's source; this one's goes before it.
+    # The environments contain the other checkout's source; this one takes precedence.
     source = os.pathsep.join(
         str(checkout / folder) for folder in ("server1-data/src", "server3-serving/demo/src")
     )
@@ -113,7 +113,7 @@ def test_without_any_data_set_it_says_so_loudly(tmp_path):
 
 
 def what_watches_knows_the_demo(output: str, state: Path) -> None:
-    """What this machine has is started and finds the demo at its ports; what it has not is named."""
+    """Installed programs are started and find the demo at its ports; missing ones are named."""
     assert cell(output, "retraining webhook").startswith("http://127.0.0.1:")
     [without] = re.findall(r"not on this machine, so without: (.*)", output) or [""]
     for program, name in {"prometheus": "Prometheus", "alertmanager": "Alertmanager"}.items():

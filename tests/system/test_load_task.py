@@ -1,4 +1,4 @@
-"""How the task of `load_raw_data` ends: what it tells Airflow starts the next DAG, or does not."""
+"""The end of `load_raw_data`'s task: its event starts the next DAG, or there is no event."""
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -12,12 +12,12 @@ from support import csv_lines
 
 
 class DiedError(Exception):
-    """The process of the task ends here."""
+    """Simulates the end of the task's process."""
 
 
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
-    """The path of a data set that is still to be written, and empty databases."""
+    """The path of a data set that the test writes, and empty databases."""
     path = tmp_path / "d.csv"
     for key, value in {
         "DATASET": str(path),
@@ -57,7 +57,7 @@ def test_a_source_without_one_good_row_fails_at_once_and_each_time(dataset):
     with pytest.raises(AirflowFailException, match="not one of 1 rows could load; all are in rejected_rows"):
         load_batches(everything=False, again=False)
 
-    # As after a task that died before it could say so.
+    # As after a task that died before it could report.
     with pytest.raises(AirflowFailException, match="RawData has no valid row; all rows are in rejected_rows"):
         load_batches(everything=False, again=False)
 

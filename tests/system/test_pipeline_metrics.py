@@ -1,4 +1,4 @@
-"""What a DAG's task tells Prometheus of the data, through Airflow's own StatsD client."""
+"""The data metrics of a DAG's task, sent to Prometheus through Airflow's StatsD client."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ from readmission_data.tasks import load_batches
 
 @pytest.fixture
 def received(monkeypatch):
-    """Call it for what StatsD was sent since the last call: name with tags, value."""
+    """A function that returns the metrics sent to StatsD since the last call: name with tags, value."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(0)
@@ -75,7 +75,7 @@ def test_each_load_says_what_rawdata_holds_and_whether_more_will_come(tmp_path, 
     assert whole["airflow.readmission.raw.batch_finished"] > first["airflow.readmission.raw.batch_finished"]
     assert whole["airflow.readmission.raw.source_exhausted"] == 1
 
-    # Nothing new: the run is skipped, and says all of it again.
+    # Nothing new: the run is skipped, and sends everything again.
     with pytest.raises(AirflowSkipException):
         load_batches(everything=False, again=False)
     assert received() == whole

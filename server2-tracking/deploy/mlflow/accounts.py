@@ -46,7 +46,9 @@ def administrator() -> requests.Session:
             continue
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             if not (ACCOUNTS / "admin_previous").exists():
-                sys.exit("accounts: MLflow refuses the administrator's password, and there is none before it")
+                sys.exit(
+                    "accounts: MLflow refuses the administrator's password, and there is no previous one"
+                )
             session.auth = ("admin", password("admin_previous"))
             changed = {
                 "username": "admin",
@@ -58,7 +60,7 @@ def administrator() -> requests.Session:
             return session
         answer.raise_for_status()
         return session
-    sys.exit(f"accounts: MLflow does not answer at {API}")
+    sys.exit(f"accounts: no response from MLflow at {API}")
 
 
 def main() -> None:

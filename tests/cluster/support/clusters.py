@@ -1,4 +1,4 @@
-"""How the checks speak to a cluster: by kubectl alone, so that it may be the lab's or a real MicroK8s."""
+"""The checks' access to a cluster: only by kubectl, so that it may be the lab's or a real MicroK8s."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ class Cluster:
         return found.get("items", [found])
 
     def pods(self, app: str | None = None, *, ready: bool = False) -> list[Object]:
-        """Return the pods of an application, or all, that are not on their way out."""
+        """Return the pods of an application, or all pods, that are not terminating."""
         chosen = [] if app is None else ["-l", f"app.kubernetes.io/name={app}"]
         return [
             pod

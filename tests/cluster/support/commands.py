@@ -1,4 +1,4 @@
-"""Run programs, and report their own words when they fail."""
+"""Run programs, and report their own messages if they fail."""
 
 import subprocess
 import time

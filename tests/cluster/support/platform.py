@@ -1,4 +1,4 @@
-"""Everything that a check needs of the running platform: the clusters, the site, its web services."""
+"""The running platform for the checks: the clusters, the site, its web services."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What a site pulls from public registries, put into the lab's nodes under the very names of the manifests.
 
-No registry of images is reached. MySQL and nginx are the stand-ins of the image tests; Prometheus,
+No image registry is reachable. MySQL and nginx are the stand-ins of the image tests; Prometheus,
 Alertmanager and the exporters are built from their Go modules, in the versions that the manifests name.
 containerd keeps images by name, digest included, so the manifests stay as they are.
 """

@@ -1,4 +1,4 @@
-"""The web services of a site, asked as a person asks them: over TLS, at their node ports."""
+"""Clients for the web services of a site, as users reach them: over TLS, at their node ports."""
 
 import http.server
 import threading
@@ -25,7 +25,7 @@ class Airflow:
         self._login = {"username": "admin", "password": password}
 
     def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """Ask the API; log in again if its word has expired."""
+        """Send a request to the API; log in again if the token has expired."""
         answer = self.session.request(method, f"{self.base}/api/v2/{path}", timeout=60, **options)
         if answer.status_code == requests.codes.unauthorized:
             token = self.session.post(f"{self.base}/auth/token", json=self._login, timeout=60)
@@ -106,4 +106,4 @@ class Files:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
-        """Print nothing."""
+        """Log nothing."""

@@ -160,7 +160,7 @@ async def _follow_outcomes(parts: Parts) -> None:
     """Measure the quality in production repeatedly: each outcome reaches one process only."""
     while True:
         update = run(parts.threads.background, parts.observers.update_quality)
-        await _try(update, "the look at the outcomes")
+        await _try(update, "the check of the outcomes")
         await asyncio.sleep(_OUTCOME_SECONDS)
 
 
@@ -168,11 +168,11 @@ async def _follow_clients(parts: Parts) -> None:
     """Check the file of clients repeatedly."""
     while True:
         await asyncio.sleep(_CLIENT_SECONDS)
-        await _try(run(parts.threads.background, parts.clients.follow), "the look at the clients")
+        await _try(run(parts.threads.background, parts.clients.follow), "the check of the clients")
 
 
 async def _look(parts: Parts) -> None:
-    await _try(parts.reloads.look(), "the look at the alias")
+    await _try(parts.reloads.look(), "the check of the alias")
 
 
 async def _try(work: Awaitable[object], what: str) -> None:

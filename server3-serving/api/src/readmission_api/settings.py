@@ -26,28 +26,28 @@ class ApiSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    workers: int = Field(default=1, ge=1, description="Processes that share the port, one a core")
+    workers: int = Field(default=1, ge=1, description="Processes that share the port, one per core")
 
     tracking_uri: str = Field(default="http://127.0.0.1:5000", description="MLflow tracking server")
     model_name: str = Field(
         default="best_diabetes_readmission_model", min_length=1, description="Registered model"
     )
-    alias: str = Field(default="production", min_length=1, description="Alias whose version answers")
-    reload_seconds: float = Field(default=30, gt=0, description="Pause between two looks at the alias")
+    alias: str = Field(default="production", min_length=1, description="Alias of the version that serves")
+    reload_seconds: float = Field(default=30, gt=0, description="Pause between two checks of the alias")
     registry_timeout_seconds: int = Field(
-        default=10, gt=0, description="Patience with one call of the registry"
+        default=10, gt=0, description="Time limit of one call of the registry"
     )
     state_dir: Path = Field(
         default=Path("/var/lib/readmission"), description="Folder for the verified copy of the model"
     )
 
-    shadow: bool = Field(default=True, description="Score the challenger on the same patients, unseen")
+    shadow: bool = Field(default=True, description="Score the challenger on the same patients in the shadow")
     shadow_alias: str = Field(
         default="challenger", min_length=1, description="Alias of the version that is scored in the shadow"
     )
 
     shadow_rows_per_second: int = Field(
-        default=1_000, ge=1, description="Patients a second that the challenger scores at most"
+        default=1_000, ge=1, description="Maximum patients per second that the challenger scores"
     )
 
     clients_file: Path | None = Field(
@@ -75,7 +75,7 @@ class ApiSettings(BaseSettings):
         default=None, description="SQLAlchemy URL of the prediction log"
     )
     prediction_log_buffer: int = Field(
-        default=50_000, ge=1, description="Predictions that wait for the log at most"
+        default=50_000, ge=1, description="Maximum predictions that wait for the log"
     )
     shared_files_url: str | None = Field(
         default=None,
@@ -85,14 +85,14 @@ class ApiSettings(BaseSettings):
     spool_bytes: int = Field(
         default=1024**3,
         ge=1,
-        description="Compressed predictions that wait in the shared files at most",
+        description="Maximum bytes of compressed predictions in the shared files",
     )
 
     max_patient_bytes: int = Field(default=64 * 1024, ge=1024, description="Longest body of one patient")
     max_batch_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="Longest JSON list of patients"
     )
-    max_batch_rows: int = Field(default=5_000, ge=1, description="Most patients in a JSON list")
+    max_batch_rows: int = Field(default=5_000, ge=1, description="Maximum patients in a JSON list")
     max_csv_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="Longest CSV upload")
     max_upload_bytes: int = Field(
         default=1024 * 1024 * 1024, ge=1024, description="Disk space for CSV uploads that are being answered"
@@ -100,11 +100,11 @@ class ApiSettings(BaseSettings):
     body_timeout_seconds: float = Field(
         default=10, gt=0, description="Time for a body to arrive, plus a second for each 16 KiB of it"
     )
-    max_queue: int = Field(default=512, ge=1, description="Single patients that wait for the model at most")
+    max_queue: int = Field(default=512, ge=1, description="Maximum single patients that wait for the model")
     max_batches: int = Field(default=4, ge=1, description="Batches that run at once")
-    max_batch_queue: int = Field(default=16, ge=0, description="Batches that wait at most")
+    max_batch_queue: int = Field(default=16, ge=0, description="Maximum batches that wait")
     max_explanations: int = Field(default=2, ge=1, description="Explanations that run at once")
-    max_explanation_queue: int = Field(default=16, ge=0, description="Explanations that wait at most")
+    max_explanation_queue: int = Field(default=16, ge=0, description="Maximum explanations that wait")
     log_format: LogFormat = Field(default="text", description="Log lines: text or json")
     drain_seconds: int = Field(default=20, ge=0, description="Time for running requests to end after SIGTERM")
 

@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Keep the tests' output to the tests."""
+        """Log nothing, to keep the tests' output clean."""
 
 
 class Server(ThreadingHTTPServer):

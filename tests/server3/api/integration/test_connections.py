@@ -16,7 +16,7 @@ def connection(service):
 
 
 def answers(connection, count):
-    """Read so many answers: their heads, lower case, and their bodies."""
+    """Read a number of responses: their heads in lower case, and their bodies."""
     found, text = [], b""
     while len(found) < count:
         part = connection.recv(65_536)
@@ -78,7 +78,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(connection, patient):
 
 @pytest.mark.parametrize("path", [b"/predict", b"/predict_batch", b"/nothing"])
 def test_a_client_that_asks_first_and_is_refused_loses_no_request(service, patient, path):
-    """It keeps its body: what it sends next over that connection must not be read as the body."""
+    """The client keeps its body: its next request on that connection must not be read as the body."""
     refused = (
         b"POST %b HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 2000\r\n"
         b"expect: 100-continue\r\n\r\n" % path

@@ -1,4 +1,4 @@
-"""The page of the OpenAPI document on a network without a way out, in a real browser."""
+"""The page of the OpenAPI document in a real browser, on a network without internet access."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_the_page_needs_no_other_host(service, chromium, tmp_path):
     # The operations are drawn by the script from the document.
     for path in ("/predict", "/predict_batch", "/explain", "/reload_model"):
         assert re.search(rf'data-path="{path}"', page), page[:2000]
-    # What the page asked for, not what the browser does by itself.
+    # Requests of the page, not the browser's own.
     requests = [event.get("params", {}) for event in json.loads(asked.read_text())["events"]]
     asked_for = [request["url"] for request in requests if request.get("initiator") == service.url]
     assert f"{service.url}/openapi.json" in asked_for
@@ -54,5 +54,5 @@ def test_no_page_names_another_host(service):
         assert service.http.get(address).status_code == 200
     assert "http://" not in text
     assert "https://" not in text
-    # The second page that FastAPI offers fetches a picture from its maker.
+    # FastAPI's second page loads a picture from its author's site.
     assert service.http.get("/redoc").status_code == 404

@@ -1,4 +1,4 @@
-"""The API behind its edge: nginx with the configuration that is deployed, without TLS."""
+"""The API behind its edge: nginx with the deployed configuration, without TLS."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def edge(tmp_path_factory, app):
 
 
 def talk(port, *parts, pause=0.0, seconds=60):
-    """Send parts over a plain connection and return all that comes back until it closes."""
+    """Send parts over a plain connection and return everything received until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         answer = b""
         try:

@@ -1,4 +1,4 @@
-"""Requests leave nothing that only the garbage collector can free: its runs would hold other requests up."""
+"""Requests leave no reference cycles, because garbage collection would delay other requests."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""Bodies that no honest client sends: each gets a 4xx of the one body, and the service lives on."""
+"""Hostile bodies: each gets a 4xx with the common body, and the service keeps running."""
 
 import json
 import random
@@ -11,7 +11,7 @@ JSON = "application/json"
 
 
 def bodies(patient):
-    """Name and bytes of what is posted to each path, as JSON."""
+    """Return names and bytes of the bodies that are posted to each path as JSON."""
     whole = json.dumps(patient)
     yield "empty", b""
     yield "spaces", b"   "
@@ -186,7 +186,7 @@ def test_every_hostile_file_is_refused(service, patient):
 
 
 def raw(service, request, seconds=5):
-    """Send bytes over a plain connection and return what comes back until it is closed or quiet."""
+    """Send bytes over a plain connection and return everything received until it is closed or quiet."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=seconds) as connection:
         connection.sendall(request)
         answer = b""

@@ -1,4 +1,4 @@
-"""More work than the server can take, and clients that are slow."""
+"""Overload and slow clients."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ from server3.api.support.service import Service
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory, shared_registry):
-    """Room for one batch and one single patient at a time, and little patience."""
+    """A service with room for one batch and one single patient at a time, and short time limits."""
     folder = tmp_path_factory.mktemp("limited")
     with Service(
         folder,
@@ -51,7 +51,7 @@ def test_single_patients_past_the_queue_are_shed(limited, patient):
     for connection in connections:
         connection.sendall(request)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
-    # The server is held until all have asked, so that it finds them in one turn.
+    # The server is stopped until all have sent their requests, so that it sees them in one turn.
     limited.process.send_signal(signal.SIGSTOP)
     for connection in connections:
         connection.sendall(request)
@@ -120,7 +120,7 @@ def test_several_workers_count_as_one(registry, versions, patient, new_service):
     port = service.port
 
     def ask(_):
-        # A connection each, so that both workers get some.
+        # Separate connections, so that both workers get some.
 
         return httpx.post(f"http://127.0.0.1:{port}/predict", json=patient, timeout=30).status_code
 
@@ -133,7 +133,7 @@ def test_several_workers_count_as_one(registry, versions, patient, new_service):
         assert service.metric("prediction_latency_seconds_count") == before + 100
     assert service.metric("model_ready") == 1
     assert service.metric("process_resident_memory_bytes") > 2e8
-    # A reload that one worker was asked for reaches the other.
+    # A reload that one worker receives also reaches the other.
     two = registry.register(versions.two, "production")
     assert service.http.post("/reload_model").json()["version"] == two
     service.wait(lambda: {_version(port, patient) for _ in range(20)} == {two})
@@ -141,7 +141,7 @@ def test_several_workers_count_as_one(registry, versions, patient, new_service):
 
 
 def counters(service):
-    """The workers that have counted something."""
+    """Return the workers that have counted something."""
     return list((service.state_dir / f"metrics-{service.port}").glob("counter_*.db"))
 
 

@@ -1,4 +1,4 @@
-"""From one version to the next, and what may go wrong between them."""
+"""The change from one version to the next, and its failures."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ def version_of(service, patient):
 
 @pytest.fixture
 def truncated(versions, tmp_path):
-    """A version whose graph lost its end after it was signed."""
-    # Of a manifest of its own: files that are known by their hash are not fetched again.
+    """A version whose graph was truncated after it was signed."""
+    # With its own manifest: files with a known hash are not fetched again.
     folder = changed_copy(versions.two, tmp_path / "truncated", candidate="truncated")
     graph = (folder / "model.onnx").read_bytes()
     (folder / "model.onnx").write_bytes(graph[: len(graph) // 2])
@@ -28,19 +28,19 @@ def test_versions_come_and_bad_ones_do_not(registry, versions, patient, new_serv
     reload = {"headers": {"authorization": "Bearer open sesame"}}
     assert version_of(service, patient) == one
 
-    # A new version is followed without being asked.
+    # A new version is followed automatically.
     two = registry.register(versions.two, "production")
     service.wait(lambda: version_of(service, patient) == two)
     assert service.metric("model_info", version=one) in {None, 0}
     assert service.metric("model_info", version=two) == 1
 
-    # The token guards reloads.
+    # Reloads need the token.
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "open sesame"}):
         answer = service.http.post("/reload_model", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
     assert service.http.post("/reload_model", **reload).json()["result"] == "unchanged"
 
-    # Files that are not what was registered are refused: tried again a little, then left alone.
+    # Changed files are refused: retried a few times, then ignored.
     registry.register(truncated, "production")
     service.wait(lambda: service.metric("model_reloads_total", result="refused") >= 1)
     service.wait(lambda: service.metric("model_reloads_total", result="refused_before") >= 2)
@@ -55,7 +55,7 @@ def test_versions_come_and_bad_ones_do_not(registry, versions, patient, new_serv
     assert (answer.status_code, answer.json()["code"]) == (502, "model_refused")
     assert version_of(service, patient) == two
 
-    # So is a schema that this server does not know, a manifest of another hash, and one that answers wrong.
+    # So are an unknown schema version, a manifest with another hash, and a version with wrong risks.
     newer = changed_copy(versions.two, tmp_path / "newer", schema_version="2.0")
     wrong = versions.two
     for folder, manifest in ((newer, None), (wrong, "0" * 64)):
@@ -64,14 +64,14 @@ def test_versions_come_and_bad_ones_do_not(registry, versions, patient, new_serv
         assert (answer.status_code, answer.json()["code"]) == (502, "model_refused")
         assert version_of(service, patient) == two
 
-    # The alias goes back: all is well again, whether the loop was faster or not.
+    # The alias moves back: everything is fine again, whether the loop was faster or not.
     registry.point("production", one)
     answer = service.http.post("/reload_model", **reload).json()
     assert (answer["result"], answer["version"]) in {("loaded", one), ("unchanged", one)}
     assert version_of(service, patient) == one
     assert service.metric("model_version_refused") == 0
 
-    # Nobody has the alias: the last one serves on.
+    # No version has the alias: the last one keeps serving.
     registry.unset("production")
     answer = service.http.post("/reload_model", **reload)
     assert (answer.status_code, answer.json()["code"]) == (409, "alias_unset")
@@ -109,7 +109,7 @@ def test_the_registry_goes_away_and_comes_back(registry, tracking, versions, pat
         schema.write_text(schema.read_text().replace('"threshold": 0.', '"threshold": 0.9'))
 
     with tracking.away():
-        # It serves on from memory, and says that it can't look.
+        # It keeps serving from memory, and reports that it cannot check the alias.
         running.wait(lambda: running.metric("model_reloads_total", result="unreachable") >= 1)
         assert version_of(running, patient) == one
         assert running.http.get("/health").json()["stale"] is True
@@ -124,7 +124,7 @@ def test_the_registry_goes_away_and_comes_back(registry, tracking, versions, pat
         assert restarted.http.get("/health").json()["source"] == "disk"
         assert restarted.metric("model_info", version=one, source="disk") == 1
 
-        # Without a copy, or with one that somebody changed, it lives and waits.
+        # Without a copy, or with a changed one, it stays alive and waits.
         for folder in (tampered, empty):
             waiting = new_service(registry, reload_seconds=0.5, state_dir=folder).start(ready=False)
             waiting.wait(lambda: waiting.metric("model_reloads_total", result="unreachable") >= 1)  # noqa: B023

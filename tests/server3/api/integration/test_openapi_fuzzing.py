@@ -1,4 +1,4 @@
-"""Schemathesis against the running service: what the document promises is what comes back."""
+"""Schemathesis against the running service: responses match the document."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 from server3.api.support.tracking import CHECKOUT
 
-# JSON Schema can't say what a CSV file with the right first line is, so that a text which the document
+# JSON Schema can't describe a CSV file with the right first line, so a text that the document
 # allows may be refused there; for JSON the same fields are checked at /predict and /explain.
 CONFIGURATION = """
 [[operations]]
@@ -16,7 +16,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 422]
 """
 
 
-# Ten minutes, and the start of what is fuzzed.
+# Ten minutes, and the start of the service.
 @pytest.mark.timeout(900)
 def test_no_answer_is_undocumented(service, tmp_path):
     """All checks. With READMISSION_FULL_TESTS=1 fuzzing repeats until ten minutes are over."""

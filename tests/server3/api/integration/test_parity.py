@@ -15,7 +15,7 @@ TOLERANCE = 1e-6
 
 
 class Served:
-    """What the service is told of server 1's registry."""
+    """Return the service's settings for server 1's registry."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri

@@ -1,4 +1,4 @@
-"""Every prediction as a row, whatever becomes of the database."""
+"""Every prediction becomes a row, whatever happens to the database."""
 
 import json
 import random
@@ -31,7 +31,7 @@ def test_predictions_and_outcomes_are_kept(shared_registry, versions, new_servic
     batch = service.http.post("/predict_batch", json=exam[100:], headers={"x-request-id": "many"}).json()
     service.http.post("/predict", json={"age": "old"})
 
-    # Outcomes find predictions of a moment ago; unknown ones are told.
+    # Outcomes match very recent predictions; unknown ones are reported.
     rng = random.Random(3)  # noqa: S311 - not a secret
     outcomes = [
         {"request_id": answer["request_id"], "readmitted": rng.random() < answer["probability"]}
@@ -57,7 +57,7 @@ def test_predictions_and_outcomes_are_kept(shared_registry, versions, new_servic
         assert row["probability"] == pytest.approx(given["probability"], abs=1e-8)
         assert (row["class"], row["version"]) == (given["class"], "1")
 
-    # The later word counts; the quality is the one of the rows.
+    # The later outcome counts; the quality is computed from the rows.
     assert not rows(database_url, OUTCOMES)[-1]["readmitted"]
     risks = [answer["probability"] for answer in single] + [batch["predictions"][3]["probability"]]
     readmitted = [outcome["readmitted"] for outcome in outcomes] + [False]
@@ -126,7 +126,7 @@ def test_a_database_that_goes_down_costs_no_request(shared_registry, patient, ne
         mysql.stop(folder)
 
         def full():
-            # What the writer holds in its hand is not in the buffer: more than the buffer's size may wait.
+            # Rows in the writer's hand are not in the buffer: more than the buffer's size may wait.
             for _ in range(80):
                 assert service.http.post("/predict", json=patient).status_code == 200
             return service.metric("prediction_log_dropped_total", reason="buffer_full") >= 1
@@ -163,7 +163,7 @@ def test_a_disk_that_fills_up_costs_no_request(shared_registry, patient, new_ser
         assert service.metric("prediction_log_dropped_total", reason="buffer_full") > 0
         assert service.http.post("/predict", json=patient).status_code == 200
         written = service.metric("prediction_log_written_total")
-        # Room comes back: what waited is written.
+        # When there is room again, the waiting rows are written.
         subprocess.run(["mount", "-o", "remount,size=50m", small], check=True)
         service.wait(lambda: service.metric("prediction_log_written_total") > written)
         service.wait(lambda: service.http.get("/health").json()["prediction_log"] == "ok")

@@ -55,7 +55,7 @@ SEEN = {
 
 @pytest.fixture
 def prometheus(tmp_path):
-    """Start Prometheus on a target; returns a function that asks it."""
+    """Start Prometheus on a target; return a function that queries it."""
     started = []
 
     def start(target):
@@ -133,7 +133,7 @@ def test_every_metric_is_seen(shared_registry, versions, patient, new_service, p
                 del missing[name]
         time.sleep(0.3)
     assert not missing
-    # Nothing is exported that this list forgets.
+    # Every exported metric is in this list.
     exported = {
         line.split()[2]
         for line in service.http.get("/metrics").text.splitlines()

@@ -56,7 +56,7 @@ def test_no_answer_is_lost_late_or_mixed(registry, versions, new_service):
     known = {number: {f"{risk:.7g}" for risk in values} for number, values in risks.items()}
     for answer in load.answers:
         version = answer.body["version"]
-        # It was production at some moment between the question and the answer.
+        # It was production at some time between request and response.
         assert any(
             number == version
             and start <= answer.received

@@ -1,4 +1,4 @@
-"""What a caller sees of a running service."""
+"""A running service from a client's point of view."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Clients that ask without a pause over connections that stay open, and remember every answer."""
+"""Clients that send requests without pauses over persistent connections, and record every response."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """One answer; `sent` and `received` are on the monotonic clock."""
+    """One response; `sent` and `received` are times of the monotonic clock."""
 
     sent: float
     received: float
@@ -19,7 +19,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """What came back. `broken` counts requests that got no answer."""
+    """The responses. `broken` counts requests without one."""
 
     answers: list[Answer] = field(default_factory=list)
     broken: int = 0
@@ -27,7 +27,7 @@ class Load:
 
 
 async def ask(port: int, bodies: list[bytes], stop: asyncio.Event, load: Load, *, offset: int = 0) -> None:
-    """Post bodies to /predict in turn until told to stop; connects anew where the server closed."""
+    """Post bodies to /predict in turn until stopped; reconnect if the server closes the connection."""
     turn = offset
     while not stop.is_set():
         try:
@@ -60,7 +60,7 @@ async def ask(port: int, bodies: list[bytes], stop: asyncio.Event, load: Load, *
 
 
 async def under_load(port: int, bodies: list[bytes], connections: int, meanwhile: Any) -> Load:
-    """Ask over so many connections while `meanwhile` (a blocking call) runs in a thread."""
+    """Send requests over a number of connections while `meanwhile` (a blocking call) runs in a thread."""
     load, stop = Load(), asyncio.Event()
     clients = [
         asyncio.create_task(ask(port, bodies, stop, load, offset=number)) for number in range(connections)

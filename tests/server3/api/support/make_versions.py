@@ -1,7 +1,7 @@
-"""Makes model versions as the contract describes them: runs in server 1's environment, as a subprocess.
+"""Make model versions as the contract describes them: runs in server 1's environment, as a subprocess.
 
-`make_versions.py OUT one:1 two:2:synthetic` writes the files of version one (seed 1) into OUT/one, with the
-encounters it was examined on and what scikit-learn said of them beside it in OUT/one.exam.csv.
+`make_versions.py OUT one:1 two:2:synthetic` writes the files of version one (seed 1) into OUT/one, and test
+encounters with scikit-learn's risks into OUT/one.exam.csv.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def encounters(rows: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 @dataclass
 class Encoding:
-    """One target-encoded feature a categorical field, after the integers."""
+    """One target-encoded feature per categorical field, after the integers."""
 
     keys: list[str]
     table: np.ndarray  # [levels + one unknown a field, features]

@@ -1,7 +1,7 @@
-"""Scores the whole test split with the scikit-learn pipeline of the production version.
+"""Score the whole test split with the scikit-learn pipeline of the production version.
 
 Runs in server 1's environment, as a subprocess: `score_test_split.py OUT.csv`, with server 1's own settings.
-OUT gets the encounters as the data set writes them and a last column `expected`: empty for encounters that
+OUT contains the encounters as in the data set and a last column `expected`: empty for encounters that
 the cohort excludes.
 """
 

@@ -1,4 +1,4 @@
-"""The inference API as its own process, as an operator runs it."""
+"""The inference API in its own process, as an operator runs it."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ class Service:
         return self.log_file.read_text() if self.log_file.exists() else ""
 
     def metric(self, name: str, **labels: str) -> float | None:
-        """Read one sample from /metrics: None where it is not there."""
+        """Return one sample from /metrics, or None."""
         for line in self.http.get("/metrics").text.splitlines():
             if line.startswith("#"):
                 continue

@@ -75,7 +75,7 @@ class Tracking:
 
 
 class Registry:
-    """One registered model of a tracking server, with a name of a test's own."""
+    """One registered model of a tracking server, with a name for this test."""
 
     def __init__(self, tracking: Tracking, model: str) -> None:
         self.uri = tracking.uri
@@ -117,7 +117,7 @@ def sha256(path: Path) -> str:
 
 
 def changed_copy(folder: Path, into: Path, *, resign: bool = True, **schema: object) -> Path:
-    """Copy a version's files with other values at the top of its schema; `resign` mends the manifest."""
+    """Copy a version's files with other top-level values in its schema; `resign` fixes the manifest."""
     shutil.copytree(folder, into)
     path = into / "input_schema.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | schema))

@@ -11,7 +11,7 @@ from readmission_api.routes.bodies import Bodies
 
 
 def receiving(parts, pause=0.0):
-    """Return an ASGI `receive` that gives the parts in turn, with a pause before each."""
+    """Return an ASGI `receive` that returns the parts in turn, with a pause before each."""
     left = [
         {"type": "http.request", "body": part, "more_body": number < len(parts)}
         for number, part in enumerate(parts, start=1)

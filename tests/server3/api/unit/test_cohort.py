@@ -1,4 +1,4 @@
-"""Whom the version's cohort excludes is refused with the reason, on every way in."""
+"""Patients that the version's cohort excludes are refused with the reason, on every route."""
 
 import json
 

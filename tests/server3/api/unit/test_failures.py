@@ -1,4 +1,4 @@
-"""What is not foreseen: the client is answered once, it is counted once, and no patient's value is told."""
+"""Unexpected errors: one response, counted once, and no patient's value in it."""
 
 import asyncio
 import copy
@@ -18,7 +18,7 @@ SECRET = "SECRET-VALUE"
 
 
 class Session:
-    """A graph that fails, or answers what is no risk."""
+    """A graph that fails, or returns something that is not a risk."""
 
     def __init__(self, answer):
         self.answer = answer

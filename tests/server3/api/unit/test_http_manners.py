@@ -1,4 +1,4 @@
-"""What clients of all kinds expect of HTTP, through the app itself."""
+"""HTTP behavior that clients expect, tested on the app itself."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Log lines as JSON, with the request and the version they belong to."""
+"""Log lines as JSON, with their request and version."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The writer and its spool where an answer gets lost."""
+"""The writer and its spool if a response is lost."""
 
 import pytest
 import sqlalchemy as sa
@@ -45,7 +45,7 @@ def test_rows_whose_upload_lost_its_answer_are_written_once(predictor, patient, 
     row = predictor.patients.read_value(patient)
     writer.offer(Scored(predictor, ["a"], [0], [row], [0.5], 1.0))
 
-    # The database is away: the upload fails after it has arrived.
+    # The database is down: the upload fails after it has arrived.
     (tmp_path / "log.db").mkdir()
     writer._turn()
     assert (writer.state, files.lost, writer.waiting()) == ("failing", 1, 1)

@@ -1,4 +1,4 @@
-"""A setting that can't work ends the start with one line that says which, and what would."""
+"""An invalid setting stops the start with one line that names it and a valid value."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Work in proportion to what a client sends, and no kind of work that waits for another's threads."""
+"""Work is proportional to the request, and no kind of work waits for another's threads."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The shipped files, read: rules, dashboards, runbooks."""
+"""Readers of the shipped files: rules, dashboards, runbooks."""
 
 import itertools
 import json
@@ -52,7 +52,7 @@ def row_links(dashboard: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def runbook_queries() -> list[tuple[str, str]]:
-    """What runbooks tell a person to ask Prometheus: name of the runbook, query."""
+    """Return the Prometheus queries in runbooks: name of the runbook, query."""
     return [
         (book.stem, query)
         for book in sorted(RUNBOOKS.glob("*.md"))

@@ -21,9 +21,9 @@ Patient = dict[str, Any]
 def live_through(
     service: Service, registry: Registry, patients: list[Patient], every_minute: Callable[[], None]
 ) -> None:
-    """Version 1 serves at first and is the challenger's elder; at minute 15 they change places.
+    """Version 1 serves first, with version 2 as challenger; at minute 15 they swap.
 
-    `every_minute` is what else goes on in the system meanwhile.
+    `every_minute` simulates the rest of the system.
     """
     chance = random.Random(1)  # noqa: S311 - a script of outcomes, not a secret
     for minute in range(MINUTES):
@@ -73,7 +73,7 @@ def _make_mistakes(service: Service, patient: Patient) -> None:
 
 
 def _overload(service: Service, patient: Patient) -> None:
-    """Ask for many explanations at once until one is refused."""
+    """Request many explanations at once until one is refused."""
 
     def explain(_: int) -> int:
         return httpx.post(f"{service.url}/explain?samples=1024", json=patient, timeout=30).status_code

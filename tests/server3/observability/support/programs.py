@@ -1,4 +1,4 @@
-"""The real programs that watch the system, each on a free loopback port, in a folder of its own."""
+"""The real monitoring programs, each on a free loopback port and in its own folder."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ STATSD_EXPORTER = "v0.29.0"
 
 
 def unavailable(message: str) -> None:
-    """In CI a missing part is a failure, elsewhere a skip."""
+    """Fail in CI if a part is missing, and skip elsewhere."""
     if os.environ.get("CI"):
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
@@ -80,7 +80,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) 
 def running(
     command: list[str], folder: Path, ready: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a program until the block ends; it begins when `ready`, an address, answers."""
+    """Run a program until the block ends; the block starts when the address `ready` responds."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     with log.open("ab") as file:
@@ -102,7 +102,7 @@ def running(
 
 @contextmanager
 def exporter(name: str, folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
-    """Run one of Prometheus' exporters; gives its address, host and port."""
+    """Run one of Prometheus' exporters; yield its address, host and port."""
     address = f"127.0.0.1:{free_port()}"
     command = [find(name), f"--web.listen-address={address}", *arguments]
     with running(command, folder, f"http://{address}/metrics", environment):
@@ -111,7 +111,7 @@ def exporter(name: str, folder: Path, *arguments: str, **environment: str) -> It
 
 @contextmanager
 def statsd(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run statsd_exporter with the mapping of Airflow's metrics; gives its address and its UDP port."""
+    """Run statsd_exporter with the mapping of Airflow's metrics; yield its address and its UDP port."""
     address, udp = f"127.0.0.1:{free_port()}", free_port()
     command = [
         statsd_exporter(), f"--web.listen-address={address}", f"--statsd.listen-udp=127.0.0.1:{udp}",
@@ -134,7 +134,7 @@ def alertmanager(folder: Path, config: Path) -> Iterator[str]:
 
 @contextmanager
 def retrain(folder: Path, airflow: str = "http://127.0.0.1:9") -> Iterator[str]:
-    """Run the retraining webhook against an Airflow, by default none; gives its address."""
+    """Run the retraining webhook against an Airflow, by default none; yield its address."""
     address = f"127.0.0.1:{free_port()}"
     environment = {
         "READMISSION_RETRAIN_PORT": address.rpartition(":")[2],

@@ -15,7 +15,7 @@ from server3.api.support.tracking import free_port
 from server3.observability.support import files, programs
 
 SCRAPE_SECONDS = 1
-# As Grafana makes it: four scrapes.
+# As in Grafana: four scrapes.
 RATE_INTERVAL = f"{4 * SCRAPE_SECONDS}s"
 RUNBOOKS = "https://docs.example.org/runbooks"
 GRAFANA = "https://grafana.example.org"
@@ -23,7 +23,7 @@ GRAFANA = "https://grafana.example.org"
 
 @dataclass
 class Prometheus:
-    """`began` and `ended` are the span that queries look at, in seconds since 1970."""
+    """`began` and `ended` are the time range of queries, in seconds since 1970."""
 
     address: str
     began: float = 0

@@ -29,7 +29,7 @@ def free_port() -> int:
 class Airflow:
     """`retrain` is a user, as on the VMs; the tests themselves are `operator`, an administrator.
 
-    Without `works` nothing runs what is queued. With it every DAG begins paused, and its tasks have
+    Without `works`, queued runs do not start. With it, every DAG is paused at first, and its tasks have
     `environment`.
     """
 
@@ -128,7 +128,7 @@ class Airflow:
         self._call("POST", "/dagRuns", json={"logical_date": None})
 
     def end(self, run_id: str) -> None:
-        """Let a run be over, as if it had been run."""
+        """Mark a run as finished, as if it had run."""
         self._call("PATCH", f"/dagRuns/{run_id}", json={"state": "success"})
 
     def pause(self, *, paused: bool) -> None:

@@ -1,4 +1,4 @@
-"""The webhook as its own process, and what Alertmanager would send to it."""
+"""The webhook in its own process, and messages like Alertmanager's."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from server3.retrain.support.airflow import CHECKOUT, PASSWORD, USER, free_port
 
 
 def delivery(*alerts: dict[str, Any]) -> dict[str, Any]:
-    """The body of a delivery, as Alertmanager 0.25 spells it; an alert is given by its labels."""
+    """Return the body of a delivery in the format of Alertmanager 0.25; `labels` describe the alerts."""
     return {
         "receiver": "retrain",
         "status": "firing",
@@ -43,7 +43,7 @@ def drift(field: str = "age", **labels: str) -> dict[str, str]:
 
 
 class Webhook:
-    """`python -m readmission_retrain` with a state file of its own."""
+    """`python -m readmission_retrain` with its own state file."""
 
     def __init__(self, folder: Path, airflow_url: str) -> None:
         self.folder = folder

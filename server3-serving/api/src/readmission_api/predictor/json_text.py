@@ -37,7 +37,7 @@ def kind(value: object) -> str:
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """Parse a body; raise `BadEncodingError` or `BadJsonError`, whose messages contain nothing of it."""
+    """Parse a body; raise `BadEncodingError` or `BadJsonError`, whose messages quote nothing of it."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -19,11 +19,11 @@ def explain_routes(parts: Parts) -> APIRouter:
     """Build the route of explanations."""
     router = APIRouter(tags=["predictions"])
 
-    @router.post(PATH, summary="Say which fields moved one patient's risk")
+    @router.post(PATH, summary="Explain which fields moved one patient's risk")
     async def explain_patient(
         request: Request,
         samples: Annotated[
-            int, Query(ge=2, le=1024, multiple_of=2, description="Orders of the fields that are tried")
+            int, Query(ge=2, le=1024, multiple_of=2, description="Number of sampled orders of the fields")
         ] = 64,
         seed: Annotated[int, Query(ge=0, le=2**32 - 1, description="Equal seeds give equal answers")] = 0,
     ) -> Response:

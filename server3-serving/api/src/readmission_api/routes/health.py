@@ -16,11 +16,11 @@ def health_routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["health"])
     settings, store = parts.settings, parts.store
 
-    @router.get("/health/live", summary="Whether the process answers")
+    @router.get("/health/live", summary="Whether the process is alive")
     async def live() -> Response:
         return json_response({"status": "live"})
 
-    @router.get("/health/ready", summary="Whether predictions are answered")
+    @router.get("/health/ready", summary="Whether the API is ready for predictions")
     async def ready() -> Response:
         reason = not_ready()
         serving = store.serving
@@ -33,7 +33,7 @@ def health_routes(parts: Parts) -> APIRouter:
             return json_response({**state, "reason": reason}, HTTPStatus.SERVICE_UNAVAILABLE)
         return json_response(state)
 
-    @router.get("/health", summary="Both, with what is degraded")
+    @router.get("/health", summary="Both, and what is degraded")
     async def health() -> Response:
         reason = not_ready()
         serving, last = store.serving, store.last

@@ -52,7 +52,7 @@ def model_routes(parts: Parts) -> APIRouter:
             }
         )
 
-    @router.get("/model/schema", summary="The fields of a patient, as the version has them")
+    @router.get("/model/schema", summary="The fields of a patient for this version")
     async def schema(request: Request) -> Response:
         text = parts.serving().predictor.schema_text
         tag = f'"{hashlib.sha256(text).hexdigest()}"'
@@ -60,7 +60,7 @@ def model_routes(parts: Parts) -> APIRouter:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag})
         return Response(text, media_type="application/json", headers={"etag": tag})
 
-    @router.get("/model/card", summary="What the model is for, how good it is, and for whom")
+    @router.get("/model/card", summary="The model card: purpose, quality and limits")
     async def card() -> Response:
         return Response(parts.serving().predictor.card, media_type="text/markdown; charset=utf-8")
 

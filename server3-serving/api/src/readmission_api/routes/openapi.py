@@ -21,10 +21,10 @@ _ERRORS: Final = {
     "409": "No version has the alias",
     "413": "The body is too long",
     "415": "The body is of another content type",
-    "422": "The body or a parameter says something that is not allowed",
+    "422": "The body or a parameter is not valid",
     "501": "The server keeps no prediction log",
-    "502": "The version was refused; the one before serves on",
-    "503": "Too much work, no model yet, or a part that is away; try again",
+    "502": "The version was refused; the previous one is still serving",
+    "503": "Overloaded, no model yet, or a dependency is unavailable; try again",
 }
 _BODY: Final = ("400", "408", "413", "415", "422", "503")
 _PREDICTION: Final[Json] = {
@@ -36,7 +36,7 @@ _MODEL: Final[Json] = {
     "model": {"type": "string"},
     "version": {"type": "string"},
     "threshold": {"type": "number"},
-    "warning": {"type": "string", "description": "There where the model was trained on synthetic data"},
+    "warning": {"type": "string", "description": "Present if the model was trained on synthetic data"},
 }
 
 
@@ -95,7 +95,7 @@ def _document(api: FastAPI, predictor: Predictor | None, parts: Parts) -> Json:
 
 
 def patient_schema(predictor: Predictor) -> Json:
-    """Write the fields of a patient as JSON Schema."""
+    """Return the fields of a patient as JSON Schema."""
     fields = predictor.patients.fields
     return {
         "type": "object",
@@ -180,7 +180,7 @@ def _add_batch(operation: Json, patient: Json, examples: Json, max_rows: int) ->
                 "schema": {
                     "type": "string",
                     "description": "The first line names the fields; columns that no model takes "
-                    "(encounter_id, patient_nbr, weight, readmitted) are left aside.",
+                    "(encounter_id, patient_nbr, weight, readmitted) are ignored.",
                 }
             },
         },
@@ -269,7 +269,7 @@ _PROBLEM: Final[Json] = {
     "properties": {
         "title": {"type": "string", "description": "The status in words"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "One sentence that a person can act on"},
+        "detail": {"type": "string", "description": "One sentence about what to do"},
         "code": {"type": "string", "description": "A stable word"},
         "message": {"type": "string", "description": "The same as detail", "deprecated": True},
         "request_id": {"type": "string"},
@@ -283,7 +283,7 @@ _PROBLEM: Final[Json] = {
                     "field": {"type": "string"},
                     "code": {"type": "string"},
                     "message": {"type": "string"},
-                    "given": {"type": "string", "description": "The JSON kind of what came"},
+                    "given": {"type": "string", "description": "The JSON type of the received value"},
                     "allowed": {"description": "The levels, the range or the pattern"},
                 },
             },

@@ -24,7 +24,7 @@ def outcome_routes(parts: Parts) -> APIRouter:
     """Build the route of outcomes."""
     router = APIRouter(tags=["predictions"])
 
-    @router.post("/outcomes", summary="Tell what became of predicted patients")
+    @router.post("/outcomes", summary="Report the outcomes of predicted patients")
     async def post_outcomes(request: Request) -> Response:
         require(request.state.client, "outcomes")
         headers = dict(request.scope["headers"])
@@ -51,7 +51,7 @@ def _record(parts: Parts, body: bytes) -> dict[str, object]:
     recorded = outcomes.record(observers.engine, received)
     if not written and len(recorded) < len({(outcome.request_id, outcome.number) for outcome in received}):
         # Predictions that are unknown now may be written soon. Storing an outcome twice is harmless.
-        raise PredictionLogError("some predictions wait to be written to the log: send these outcomes again")
+        raise PredictionLogError("some predictions are not in the log yet: send these outcomes again")
     for outcome in recorded:
         parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()
     observers.update_quality()

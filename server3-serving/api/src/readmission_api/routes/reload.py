@@ -14,7 +14,7 @@ def reload_routes(parts: Parts) -> APIRouter:
     """Build the route of reloads."""
     router = APIRouter(tags=["model"])
 
-    @router.post("/reload_model", summary="Look at the alias now")
+    @router.post("/reload_model", summary="Check the alias now")
     async def reload_model(request: Request) -> Response:
         require(request.state.client, "reload")
         before = parts.store.serving
