@@ -83,9 +83,11 @@ def covered(intervals: RiskIntervals, labels: Array, risks: Array, groups: pd.Da
 
 
 def _agrees(labels: Array, low: Array, high: Array) -> bool:
+    """Return whether some rate between the ends would show so many returns: not too few, and not too many."""
     n, returns = len(labels), int(labels.sum())
     tail = (1 - LEVEL) / 2
-    return bool(binom.cdf(returns, n, high.mean()) >= tail and binom.sf(returns - 1, n, low.mean()) >= tail)
+    enough, not_more = binom.cdf(returns, n, low.mean()), binom.sf(returns - 1, n, high.mean())
+    return bool(enough >= tail and not_more >= tail)
 
 
 def _regressions(features: Array, rows: Array, positives: Array) -> Array:

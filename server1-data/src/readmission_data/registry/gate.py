@@ -33,7 +33,7 @@ SMALLEST_GROUP: Final = 500
 """Encounters that a group needs before the gate looks at it."""
 
 GROUP_MARGIN: Final = 0.005
-"""Log loss that a group may lose: about a quarter of what a model gains over the base rate."""
+"""Log loss that a group may lose: a fifth of what a model gains over the base rate."""
 
 LACE_MEASURES: Final = ("roc_auc", "average_precision")
 

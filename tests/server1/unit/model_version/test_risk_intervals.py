@@ -78,3 +78,33 @@ def test_coverage_finds_the_group_that_the_intervals_are_wrong_for() -> None:
     assert shares["Female"] >= 0.9
     assert shares["Male"] <= 0.5
     assert covered.risk == found.risk
+
+
+@pytest.mark.parametrize(
+    ("width", "least", "most"),
+    # Of true rates without any interval, one tenth in twenty disagrees by chance.
+    [(0.0, 0.85, 1.0), (1.0, 1.0, 1.0)],
+)
+def test_coverage_of_true_rates(width: float, least: float, most: float) -> None:
+    grid = np.linspace(0, 1, 101)
+    found = RiskIntervals(
+        level=0.95,
+        risk=grid.tolist(),
+        low=(grid * (1 - width)).tolist(),
+        high=(grid + width * (1 - grid)).tolist(),
+        coverage=[],
+    )
+    shares = []
+    for seed in range(20):
+        rates = risks(seed, 2_000)
+        checked = risk_intervals.covered(found, draw(rates, seed), rates, pd.DataFrame(index=range(2_000)))
+        shares.append(checked.coverage[0].share)
+    assert least <= np.mean(shares) <= most
+
+
+def test_returns_outside_the_intervals_disagree() -> None:
+    rates = risks(3, 4_000)
+    found = RiskIntervals(level=0.95, risk=[0.0, 1.0], low=[0.0, 0.9], high=[0.1, 1.0], coverage=[])
+    for labels in (np.zeros(4_000, np.int8), np.ones(4_000, np.int8)):
+        checked = risk_intervals.covered(found, labels, rates, pd.DataFrame(index=range(4_000)))
+        assert checked.coverage[0].share <= 0.2
