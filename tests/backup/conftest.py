@@ -1,5 +1,6 @@
 """Real MySQL and real MinIO, with the users, buckets and rights that the clusters' Jobs give them."""
 
+import base64
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyrage
 import pytest
 from minio import Minio
 
@@ -22,12 +24,20 @@ from readmission_backup.settings import BackupSettings, StoreSettings
 from support import mysql
 
 CHECKOUT = Path(__file__).parents[2]
-NAMES = ("raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup", "exporter")
+NAMES = (
+    "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "privacy", "backup",
+    "exporter",
+)  # fmt: skip
 ROOT = "RootPassword0123456789"
 KEYS = {
     "mlflow": ("mlflow-account", "mlflow-secret-key-1"),
     "backup": ("backup-account", "backup-secret-key-1"),
 }
+SIGNING_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+# Made for these tests; a constant, since this module is imported under two names.
+IDENTITY = pyrage.x25519.Identity.from_str(
+    "AGE-SECRET-KEY-1WMJUQPKQURVDEAUKAMKRV5GNFRMFL6WJ29K6QC5R8SXNUM8HQYJQGV5865"
+)
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +160,10 @@ def environment(databases: Databases, store: minio.Store, request: pytest.Fixtur
             "READMISSION_BACKUP_DATABASES": json.dumps(["RawData", "CleanData"]),
             "AWS_ACCESS_KEY_ID": access,
             "AWS_SECRET_ACCESS_KEY": secret,
+            "READMISSION_BACKUP_SIGNING_KEYS": SIGNING_KEY,
+            "READMISSION_BACKUP_RECIPIENT": str(IDENTITY.to_public()),
+            # Only the restores hold what decrypts.
+            **({"READMISSION_BACKUP_IDENTITIES": str(IDENTITY)} if user == "root" else {}),
         } | changed
 
     return give

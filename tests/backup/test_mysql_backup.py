@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -87,6 +88,37 @@ def test_a_restore_into_what_holds_tables_is_refused_unless_told(filled, environ
     assert command(environment("root", RESTORE_OVERWRITE="true"), "restore").returncode == 0
     assert checksums(filled) == before
     assert "later" not in filled.query("root", "SHOW TABLES IN RawData")
+
+
+def test_tombstones_that_are_newer_than_the_backup_survive_a_restore(filled, environment, command):
+    """Without them nobody would know again whom to erase from what the restore brought back."""
+    kept = {"READMISSION_BACKUP_KEPT_TABLES": '["RawData.tombstones", "RawData.none"]'}
+    given = environment("root", RESTORE_OVERWRITE="true") | kept
+    assert command(environment(), "mysql").returncode == 0
+    filled.query(
+        "root",
+        "CREATE TABLE RawData.tombstones (tombstone VARCHAR(9) PRIMARY KEY);"
+        "INSERT INTO RawData.tombstones VALUES ('first');",
+    )
+    tombstones = "SELECT tombstone FROM RawData.tombstones ORDER BY tombstone"
+    # Into a backup without the table, then into one with other rows.
+    for expected in (["first"], ["first", "second"]):
+        done = command(given, "restore")
+        assert done.returncode == 0, done.stderr
+        assert filled.query("root", tombstones).split() == expected
+        filled.query(
+            "root", "DELETE FROM RawData.tombstones; INSERT INTO RawData.tombstones VALUES ('first')"
+        )
+        assert command(environment(), "mysql").returncode == 0
+        filled.query("root", "REPLACE INTO RawData.tombstones VALUES ('second')")
+    # A restore that was killed after it dropped the databases has them put away.
+    filled.query("root", "CREATE DATABASE readmission_kept; USE readmission_kept;")
+    filled.query("root", "CREATE TABLE readmission_kept.RawData_tombstones LIKE RawData.tombstones")
+    filled.query("root", "INSERT INTO readmission_kept.RawData_tombstones VALUES ('third')")
+    clear(filled)
+    assert command(given, "restore").returncode == 0
+    assert filled.query("root", tombstones).split() == ["first", "third"]
+    assert filled.query("root", "SHOW DATABASES LIKE 'readmission_kept'") == ""
 
 
 def test_a_dump_is_one_moment_of_both_databases(filled, environment, command):
@@ -207,10 +239,10 @@ def test_old_backups_go_and_the_last_good_one_stays(environment, command, settin
     for old in ("20200101T010000Z", "20200102T010000Z", "20200103T010000Z"):
         again(catalog, new, old)
     # Nothing but old ones: the newest whole one is kept, and a newer one that is broken counts for nothing.
-    for file in ("manifest.json", "dump.sql.gz"):
+    for file in ("manifest.json", "dump.sql.gz.age"):
         catalog.client.remove_object("backups", catalog.place(new, file))
-    catalog.client.remove_object("backups", catalog.place("20200103T010000Z", "dump.sql.gz"))
-    upload(catalog.client, catalog.place("20200104T010000Z", "dump.sql.gz"), b"half of one")
+    catalog.client.remove_object("backups", catalog.place("20200103T010000Z", "dump.sql.gz.age"))
+    upload(catalog.client, catalog.place("20200104T010000Z", "dump.sql.gz.age"), b"half of one")
     assert command(environment(READMISSION_BACKUP_DATABASES='["None"]'), "mysql").returncode == 1
     assert catalog.names() == ["20200103T010000Z", "20200102T010000Z", "20200101T010000Z"]
     assert command(environment(READMISSION_BACKUP_UNFINISHED_HOURS="0"), "mysql").returncode == 0
@@ -219,7 +251,7 @@ def test_old_backups_go_and_the_last_good_one_stays(environment, command, settin
     left = {
         item.object_name for item in catalog.client.list_objects("backups", catalog.folder, recursive=True)
     }
-    assert left == {catalog.place(kept, "manifest.json"), catalog.place(kept, "dump.sql.gz")}
+    assert left == {catalog.place(kept, "manifest.json"), catalog.place(kept, "dump.sql.gz.age")}
 
 
 @pytest.mark.usefixtures("filled")
@@ -242,7 +274,7 @@ def test_without_a_new_one_the_last_good_one_is_never_removed(environment, comma
     (new,) = catalog.names()
     for old in ("20200101T010000Z", "20200102T010000Z"):
         again(catalog, new, old)
-    catalog.client.remove_object("backups", catalog.place(new, "dump.sql.gz"))
+    catalog.client.remove_object("backups", catalog.place(new, "dump.sql.gz.age"))
     removed = catalog.prune(datetime.now(UTC), timedelta(days=14), timedelta(hours=24))
     assert removed == ["20200101T010000Z"]
     assert next(catalog.whole()).name == "20200102T010000Z"
@@ -250,12 +282,11 @@ def test_without_a_new_one_the_last_good_one_is_never_removed(environment, comma
 
 def again(catalog, name, other):
     """Make a backup of another day of the one that there is."""
-    target = catalog.place(other, "dump.sql.gz")
-    catalog.client.copy_object("backups", target, CopySource("backups", catalog.place(name, "dump.sql.gz")))
-    manifest = catalog.client.get_object("backups", catalog.place(name, "manifest.json")).read()
-    upload(
-        catalog.client, catalog.place(other, "manifest.json"), manifest.replace(name.encode(), other.encode())
-    )
+    manifest = catalog.read(name)
+    (entry,) = manifest.entries
+    target = catalog.place(other, "dump.sql.gz.age")
+    catalog.client.copy_object("backups", target, CopySource("backups", entry.object))
+    catalog.publish(replace(manifest, name=other, entries=(replace(entry, object=target),)))
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_databases_are_not_touched_before_the_artifacts_are_checked(harm, models
         said = "no complete backup"
     if harm == "broken artifacts":
         (entry,) = next(catalog_of(settings(), "artifacts").whole()).entries
-        models.store.put_object("backups", entry.object, io.BytesIO(b"MODEL"), 5)
+        models.store.put_object("backups", entry.object, io.BytesIO(bytes(entry.size)), entry.size)
         said = "is damaged"
     before = models.databases.query("root", "SHOW TABLES IN RawData")
     done = command(given(**changed), "restore")
@@ -136,7 +136,7 @@ def test_what_is_restored_belongs_together(case, given, command, settings):
         catalog = catalog_of(settings(), kind)
         for name in names:
             lost = (Entry("lost", "lost", 1, ""),) if name.endswith("!") else ()
-            catalog.publish(Manifest(kind, full(name.rstrip("!")), lost))
+            catalog.publish(Manifest(catalog.prefix, kind, full(name.rstrip("!")), "age1", lost))
     done = command(given(RESTORE_FROM=asked if asked == "latest" else full(asked)), "verify")
     read = [line.partition(":")[0] for line in done.stdout.splitlines()]
     assert read == [f"{kind} {full(name)}" for kind, name in zip(KINDS, taken or (), strict=False)]

@@ -24,6 +24,11 @@ def test_each_user_has_its_own_databases_and_no_other(databases):
     assert "denied" in refused(databases, "clean", "CREATE TABLE PredictionLog.t (a INT)")
     assert "denied" in refused(databases, "notebooks", "CREATE TABLE PredictionLog.t (a INT)")
     assert "denied" in refused(databases, "backup", "CREATE TABLE RawData.t (a INT)")
+    databases.query("root", "CREATE TABLE PredictionLog.t (a INT)")
+    databases.query("privacy", "SELECT a FROM PredictionLog.t; DELETE FROM PredictionLog.t;")
+    assert "denied" in refused(databases, "privacy", "INSERT INTO PredictionLog.t VALUES (1)")
+    assert "denied" in refused(databases, "privacy", "SELECT 1 FROM RawData.t")
+    databases.query("root", "DROP TABLE PredictionLog.t")
     own = set(databases.query("predictions", "SHOW DATABASES").split())
     assert own - {"information_schema", "performance_schema"} == {"PredictionLog"}
 

@@ -283,9 +283,9 @@ PREFIXES |= {"certificate_data": "1", "certificate_tracking": "2", "certificate_
 
 
 def plain(kept):
-    """Return the values to hide by name: passwords, and the middle line of a private key."""
+    """Return the values to hide by name: passwords, age's private keys, and a private key's middle line."""
     return {
-        name: value if isinstance(value, str) else value["key"].splitlines()[1]
+        name: value if isinstance(value, str) else value.get("identities") or value["key"].splitlines()[1]
         for name, value in kept.items()
     }
 

@@ -7,6 +7,7 @@ import json
 from hashlib import sha256 as _sha256
 from pathlib import Path
 
+import pyrage
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
@@ -19,6 +20,7 @@ PLAN = [
     {"name": "root", "kind": "password", "keeps_previous": True},
     {"name": "token", "kind": "password"},
     {"name": "fernet", "kind": "fernet"},
+    {"name": "age", "kind": "age"},
     {"name": "authority", "kind": "authority"},
     {"name": "certificate", "kind": "certificate", "addresses": ["192.0.2.1"]},
 ]
@@ -104,12 +106,17 @@ def test_what_is_kept_stays(first):
 
 
 def test_rotation_keeps_what_is_still_needed(first):
-    second = site_secrets.complete_secrets(first, PLAN, ["root", "token", "fernet"])
+    second = site_secrets.complete_secrets(first, PLAN, ["root", "token", "fernet", "age"])
     assert second["root_previous"] == first["root"] != second["root"]
     assert second["token"] != first["token"]
     assert "token_previous" not in second
     old = Fernet(first["fernet"]).encrypt(b"connection")
     assert MultiFernet([Fernet(key) for key in second["fernet"].split(",")]).decrypt(old) == b"connection"
+    backup = pyrage.encrypt(b"dump", [pyrage.x25519.Recipient.from_str(first["age"]["recipient"])])
+    assert second["age"]["recipient"] != first["age"]["recipient"]
+    keys = [pyrage.x25519.Identity.from_str(key) for key in second["age"]["identities"].split(",")]
+    assert str(keys[0].to_public()) == second["age"]["recipient"]
+    assert pyrage.decrypt(backup, keys) == b"dump"
     assert site_secrets.complete_secrets(second, PLAN) == second
 
 

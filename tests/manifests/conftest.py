@@ -21,11 +21,14 @@ SECRETS = {
     "server1-data": {
         "mysql-root": {"password"},
         "mysql-users": {
-            "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup", "exporter",
+            "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "privacy", "backup",
+            "exporter",
         },
         "databases": {
             "READMISSION_RAW_URL", "READMISSION_CLEAN_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "READMISSION_ERASURE_KEY",
         },
+        "privacy": {"READMISSION_PREDICTION_LOG_URL"},
         "notebook-databases": {
             "READMISSION_RAW_URL", "READMISSION_CLEAN_URL", "READMISSION_PREDICTION_LOG_URL",
         },
@@ -36,6 +39,8 @@ SECRETS = {
         "mlflow-client": {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"},
         "jupyter": {"JUPYTER_PASSWORD_HASH"},
         "feed-token": {"FEED_TOKEN"},
+        "backup-keys": {"READMISSION_BACKUP_SIGNING_KEYS", "READMISSION_BACKUP_RECIPIENT"},
+        "restore-keys": {"READMISSION_BACKUP_IDENTITIES"},
         "backup-store": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
         "edge-tls": {"tls.crt", "tls.key"},
         "ca": {"ca.crt"},
@@ -45,6 +50,8 @@ SECRETS = {
         "mysql-users": {"mlflow", "backup", "exporter"},
         "mlflow": {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY", "basic_auth.ini"},
         "mlflow-accounts": {"admin", "pipeline", "serving"},
+        "backup-keys": {"READMISSION_BACKUP_SIGNING_KEYS", "READMISSION_BACKUP_RECIPIENT"},
+        "restore-keys": {"READMISSION_BACKUP_IDENTITIES"},
         "minio-root": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"},
         "minio-users": {"mlflow_access", "mlflow_secret", "backup_access", "backup_secret"},
         "edge-tls": {"tls.crt", "tls.key"},

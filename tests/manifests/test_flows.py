@@ -25,10 +25,12 @@ FLOWS = {
         "backup-mysql": {MYSQL},
         "cleanup-airflow": {MYSQL},
         "edge": {API, "jupyter:8888"},
+        "erase": {MYSQL},
         "jupyter": {MYSQL},
         "mysql-users": {MYSQL},
         "mysqld-exporter": {MYSQL},
         "restore": {MYSQL},
+        "retention": {MYSQL},
     },
     "server2-tracking": {
         "backup-artifacts": {"minio:9000"},
@@ -64,6 +66,7 @@ KUBERNETES = {(name, port) for name in ADDRESSES for port in (443, 16443)}
 OUTSIDE = {
     "server1-data": {
         "airflow-scheduler": {("TRACKING_HOST", 30003)},
+        "erase": {("TRACKING_HOST", 30003)},
         "jupyter": {("TRACKING_HOST", 30003)},
         "backup-mysql": {("TRACKING_HOST", 30001)},
         "restore": {("TRACKING_HOST", 30001)},

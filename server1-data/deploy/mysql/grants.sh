@@ -28,6 +28,7 @@ SQL
   user audit SSL
   user auditor SSL
   user notebooks
+  user privacy
   user backup
   user exporter "NONE WITH MAX_USER_CONNECTIONS 3"
   cat <<'SQL'
@@ -46,6 +47,7 @@ GRANT SELECT ON PredictionLog.* TO 'auditor'@'%';
 GRANT ALL ON RawData.* TO 'notebooks'@'%';
 GRANT ALL ON CleanData.* TO 'notebooks'@'%';
 GRANT SELECT ON PredictionLog.* TO 'notebooks'@'%';
+GRANT SELECT, DELETE ON PredictionLog.* TO 'privacy'@'%';
 GRANT SHOW_ROUTINE ON *.* TO 'backup'@'%';
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON RawData.* TO 'backup'@'%';
 GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON CleanData.* TO 'backup'@'%';

@@ -82,6 +82,15 @@ def status(settings: DataSettings) -> dict[str, Any]:
     return current(settings)
 
 
+def erase(settings: DataSettings, given: argparse.Namespace) -> dict[str, Any]:
+    """Erase a patient everywhere, or with `--again` all who were erased before (after a restore)."""
+    from readmission_data.privacy import erasure  # noqa: PLC0415
+
+    if given.again:
+        return _plain(erasure.apply(settings))
+    return _plain(erasure.erase(settings, given.patient, frozenset(given.request_id)))
+
+
 def replay(settings: DataSettings, given: argparse.Namespace) -> int:
     """Send test patients to the inference API as traffic, followed by their outcomes."""
     from readmission_data.replay import result  # noqa: PLC0415
@@ -93,6 +102,13 @@ def replay(settings: DataSettings, given: argparse.Namespace) -> int:
     return 0
 
 
+def retain(settings: DataSettings) -> dict[str, Any]:
+    """Delete what is older than the settings keep it."""
+    from readmission_data.privacy import retention  # noqa: PLC0415
+
+    return _plain(retention.retain(settings))
+
+
 COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
     "dataset": dataset,
     "load": load,
@@ -101,6 +117,7 @@ COMMANDS: dict[str, Callable[[DataSettings], dict[str, Any]]] = {
     "train": train,
     "release": release,
     "status": status,
+    "retain": retain,
 }
 
 DECISIONS: dict[str, Callable[[DataSettings, argparse.Namespace], dict[str, Any]]] = {
@@ -129,12 +146,26 @@ def main(arguments: Iterable[str] | None = None) -> int:
     command = commands.add_parser("replay", help=replay.__doc__, description=replay.__doc__)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     replay_options.add_to(command)
+    command = commands.add_parser("erase", help=erase.__doc__, description=erase.__doc__)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--patient", type=int, metavar="NUMBER", help="number of the patient (patient_nbr)")
+    which.add_argument("--again", action="store_true", help="erase again all who were erased before")
+    command.add_argument(
+        "--request-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a request whose predictions go as well",
+    )
     given = parser.parse_args(None if arguments is None else list(arguments))
     try:
         if given.command == "replay":
             return replay(DataSettings(), given)
         if given.command in DECISIONS:
             answer = DECISIONS[given.command](DataSettings(), given)
+        elif given.command == "erase":
+            answer = erase(DataSettings(), given)
         else:
             answer = COMMANDS[given.command](DataSettings())
     except ReadmissionDataError as error:

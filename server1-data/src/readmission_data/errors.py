@@ -88,5 +88,9 @@ class MonitoringError(ReadmissionDataError):
     """The prediction log cannot be read, or is not complete."""
 
 
+class ErasureError(ReadmissionDataError):
+    """A patient cannot be erased, or erased patients cannot be kept out."""
+
+
 class ReplayError(ReadmissionDataError):
     """A replay cannot start or continue."""

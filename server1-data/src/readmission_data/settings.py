@@ -70,7 +70,25 @@ class DataSettings(BaseSettings):
     )
 
     prediction_log_url: SecretStr | None = Field(
-        default=None, description="SQLAlchemy URL of server 3's prediction log, for those who monitor"
+        default=None,
+        description="SQLAlchemy URL of server 3's prediction log, for those who monitor or erase",
+    )
+    erasure_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Keys of erased patients' tombstones, separated by commas; the first one makes new ones",
+    )
+
+    keep_predictions_days: int | None = Field(
+        default=None, ge=1, description="Age at which predictions and outcomes are deleted; empty: never"
+    )
+    keep_rejected_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Age of a batch at which its rejected rows are deleted; empty: never",
+    )
+    keep_raw_days: int | None = Field(
+        default=None, ge=1, description="Age of a batch at which its encounters are deleted; empty: never"
     )
 
 

@@ -12,6 +12,7 @@ import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pyrage
 from ansible.errors import AnsibleFilterError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,8 +41,9 @@ def complete_secrets(
 
     Anew: what is missing or named in `rotate`, and a certificate that ends within `renew_days`, has other
     addresses or another authority. A rotated password that `keeps_previous` leaves the one before as
-    `NAME_previous`; a rotated Fernet key stays behind the new one, since it must still decrypt. What the plan
-    does not name is dropped. A name in `rotate` that the plan does not have raises `AnsibleFilterError`.
+    `NAME_previous`; a rotated Fernet or age key stays behind the new one, since it must still decrypt. What
+    the plan does not name is dropped. A name in `rotate` that the plan does not have raises
+    `AnsibleFilterError`.
     """
     names = [entry["name"] for entry in plan]
     if unknown := sorted(set(rotate) - set(names)):
@@ -57,6 +59,8 @@ def complete_secrets(
                 site[f"{name}_previous"] = previous
         elif entry["kind"] == "fernet":
             site[name] = ",".join(filter(None, [_fernet(), before])) if again else before
+        elif entry["kind"] == "age":
+            site[name] = _age(before) if again else before
         elif entry["kind"] == "authority":
             site[name] = _authority() if again else before
         elif entry["kind"] == "certificate":
@@ -74,6 +78,12 @@ def _password() -> str:
 
 def _fernet() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def _age(before: Secret | None) -> dict[str, str]:
+    identity = pyrage.x25519.Identity.generate()
+    private = [str(identity), before["identities"]] if before else [str(identity)]
+    return {"recipient": str(identity.to_public()), "identities": ",".join(private)}
 
 
 def _names(common_name: str) -> x509.Name:

@@ -1,6 +1,6 @@
 """Replaces all processed tables atomically."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -19,13 +19,15 @@ _NEXT: Final = "_next"
 _OLD: Final = "_old"
 
 
-def replace(engine: sa.Engine, contents: dict[str, Any]) -> None:
+def replace(engine: sa.Engine, contents: dict[str, Any], check: Callable[[], None]) -> None:
     """Replace the processed tables with `contents`, which maps their names to arrow tables.
 
-    Readers see either all old tables or all new ones, even if the process is killed.
+    `check` is called when no other process can write to them; if it raises, nothing is replaced. Readers see
+    either all old tables or all new ones, even if the process is killed.
     """
     features = read_features(contents[FEATURE_INFO].to_pandas())
     with databases.exclusive(engine, SECTION) as connection:
+        check()
         if engine.dialect.name == "mysql":
             tables = define(features, suffix=_NEXT)
             with connection.begin():

@@ -19,15 +19,17 @@ from readmission_data.clean import checks, cohort, fitting, saving, selection, s
 from readmission_data.clean.encoding import Encoding, Float32Array
 from readmission_data.clean.lineage import Lineage
 from readmission_data.encounters.columns import COLUMNS, Kind
-from readmission_data.errors import RawDataEmptyError
-from readmission_data.raw import ledger
+from readmission_data.errors import RawDataEmptyError, StagingError
+from readmission_data.raw import ledger, tombstones
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import ENCOUNTERS
+from readmission_data.raw.tombstones import Of
 from readmission_data.settings import DataSettings
 
 _RAW: Final = "raw"
 _COHORT: Final = "cohort"
 _FEATURES: Final = "features"
+_ERASED: Final = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def load(settings: DataSettings, run_id: str) -> Stage:
             # One snapshot for ledger and splits, even if a loader commits meanwhile; SQLite always has one.
             connection.execution_options(isolation_level="REPEATABLE READ")
         batches = ledger.batches(connection)
+        erased = len(tombstones.read(connection, Of.PATIENT))
         if not batches:
             raise RawDataEmptyError("RawData holds no batch yet: run `load` first")
         # A split is written while the next one is read.
@@ -84,6 +87,7 @@ def load(settings: DataSettings, run_id: str) -> Stage:
                 writing.append(writer.submit(_stage, stage.path(_RAW, split), encounters))
             for written in writing:
                 written.result()
+    staging.write_frame(stage.path(_RAW, _ERASED), pd.DataFrame({_ERASED: [erased]}))
     lineage = Lineage.of(batches, settings.split_salt, settings.seed)
     staging.write_frame(stage.path(_RAW, "lineage"), lineage.to_frame())
     return stage.with_rows(rows)
@@ -167,5 +171,13 @@ def save(settings: DataSettings, stage: Stage) -> Stage:
         contents[name] = staging.read(stage.path(_FEATURES, name))
     contents[tables.LINEAGE] = staging.read(stage.path(_RAW, "lineage"))
     with databases.engine(settings.clean_url) as engine:
-        saving.replace(engine, contents)
+        saving.replace(engine, contents, lambda: _check_erased(settings, stage))
     return stage
+
+
+def _check_erased(settings: DataSettings, stage: Stage) -> None:
+    """Raise `StagingError` if a patient was erased since the run read RawData."""
+    before = staging.read_frame(stage.path(_RAW, _ERASED))[_ERASED].item()
+    with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
+        if len(tombstones.read(connection, Of.PATIENT)) != before:
+            raise StagingError("a patient was erased meanwhile: run the tasks again, from `load`")

@@ -26,6 +26,7 @@ PREDICTIONS: Final = sa.table(
 )
 OUTCOMES: Final = sa.table(
     "outcomes",
+    sa.column("id", sa.BigInteger),
     sa.column("request_id", sa.String),
     sa.column("number", sa.Integer),
     sa.column("readmitted", sa.Boolean),

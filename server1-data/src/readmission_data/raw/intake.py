@@ -16,6 +16,7 @@ from readmission_data.raw import lines, tables, validation
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
 from readmission_data.raw.split import ORDER, Codes, Split, assign
+from readmission_data.raw.tombstones import Erased
 
 _TRAIN = ORDER.index(Split.TRAIN)
 _UNREADABLE = len(ORDER)
@@ -24,17 +25,21 @@ _UNREADABLE = len(ORDER)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A block's n rows, checked, and their splits [n] as indices into `ORDER`."""
+    """n rows, checked; their splits [n] as indices into `ORDER`, and whether the patient was erased [n]."""
 
     block: lines.Block
     rows: lines.Rows
     checked: validation.Checked
     codes: Codes
+    erased: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """The new, the known and the broken rows of a block, by their index in it."""
+    """The new, the known and the broken rows of a block, by their index in it.
+
+    An erased patient's rows are among the known ones: nothing of them is kept.
+    """
 
     new: validation.Numbers
     known: validation.Numbers
@@ -53,6 +58,7 @@ class Intake:
     batch: int
     salt: str
     seen: Seen
+    erased: Erased
     offset: int = 0
     line_number: int = 0
     known: int = 0
@@ -106,7 +112,14 @@ class Intake:
         if self.delivery.whole and self.delivery.held_out:
             self.seen.note(checked.encounters[checked.encounters > 0])
         codes = self._codes(checked.patients)
-        return _Prepared(block, rows, checked, codes)
+        return _Prepared(block, rows, checked, codes, self._erased(rows, checked))
+
+    def _erased(self, rows: lines.Rows, checked: validation.Checked) -> npt.NDArray[np.bool_]:
+        mask = self.erased.mask(checked.patients)
+        # A broken row may name a patient in a place where nobody looks for it.
+        for row in checked.broken:
+            mask[row] |= self.erased.named_in(rows.line(row))
+        return mask
 
     def _take(self, prepared: _Prepared) -> None:
         block, rows, codes = prepared.block, prepared.rows, prepared.codes
@@ -148,13 +161,15 @@ class Intake:
 
     def _judge(self, prepared: _Prepared, wanted: npt.NDArray[np.bool_]) -> _Judged:
         checked = prepared.checked
+        gone = np.flatnonzero(wanted & prepared.erased)
+        wanted = wanted & ~prepared.erased
         good = checked.rows[wanted[checked.rows]]
         verdict = self.seen.judge(
             self.connection, checked.encounters[good], lambda again: checked.chosen(good[again])
         )
         broken = {row: reason for row, reason in checked.broken.items() if wanted[row]}
         broken.update((int(good[position]), reason) for position, reason in verdict.refused.items())
-        return _Judged(good[verdict.new], good[verdict.known], broken)
+        return _Judged(good[verdict.new], np.concatenate((good[verdict.known], gone)), broken)
 
     def _keep(self, prepared: _Prepared, judged: _Judged) -> None:
         """Write new rows to their tables and broken ones to the rejected rows."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from readmission_data import databases, dataset
 from readmission_data.errors import NothingLoadedError, ReadmissionDataError
-from readmission_data.raw import ledger, tables
+from readmission_data.raw import ledger, tables, tombstones
 from readmission_data.raw.feed import FeedSource
 from readmission_data.raw.intake import Intake
 from readmission_data.raw.repeats import Seen
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 class LoadResult:
     """What one load brought. `batch` is None when the source had nothing new.
 
-    `rows_read` is the sum of train, validation, test, known and rejected rows. `exhausted` tells that the
+    `rows_read` is the sum of train, validation, test, known and rejected rows; those of erased patients count
+    as known. `exhausted` tells that the
     source has no more.
     """
 
@@ -63,7 +64,7 @@ def load_all(settings: DataSettings) -> Generator[LoadResult]:
     with databases.engine(settings.raw_url) as engine:
         exhausted = False
         while not exhausted:
-            result = databases.tries()(_load_alone, engine, source, settings.split_salt)
+            result = databases.tries()(_load_alone, engine, source, settings)
             yield result
             exhausted = result.exhausted
 
@@ -76,12 +77,12 @@ def _open_source(settings: DataSettings) -> Source:
     return FeedSource(settings.feed_url, settings.batch_size, settings.feed_token)
 
 
-def _load_alone(engine: sa.Engine, source: Source, salt: str) -> LoadResult:
+def _load_alone(engine: sa.Engine, source: Source, settings: DataSettings) -> LoadResult:
     with databases.exclusive(engine, "raw") as connection:
-        return _load(connection, source, salt)
+        return _load(connection, source, settings)
 
 
-def _load(connection: sa.Connection, source: Source, salt: str) -> LoadResult:
+def _load(connection: sa.Connection, source: Source, settings: DataSettings) -> LoadResult:
     started = _now()
     with connection.begin():
         tables.create(connection)
@@ -90,7 +91,8 @@ def _load(connection: sa.Connection, source: Source, salt: str) -> LoadResult:
         delivery = source.deliver(earlier)
         number = earlier[-1].batch + 1 if earlier else 1
         seen = Seen(earlier, delivery.earlier)
-        intake = Intake(connection, delivery, number, salt, seen)
+        erased = tombstones.erased(connection, settings)
+        intake = Intake(connection, delivery, number, settings.split_salt, seen, erased)
         intake.run()
         if intake.rows_read == 0:
             log.info("%s: nothing new", source.name)

@@ -1,5 +1,6 @@
 """The tables of RawData."""
 
+import base64
 from typing import Any, Final
 
 import pandas as pd
@@ -98,6 +99,11 @@ def create(connection: sa.Connection) -> None:
     # One question instead of one a table: every load asks it.
     if not METADATA.tables.keys() <= set(sa.inspect(connection).get_table_names()):
         METADATA.create_all(connection)
+
+
+def line_of(encoding: str, line: str) -> bytes:
+    """Return the line of a rejected row as it came."""
+    return base64.b64decode(line) if encoding == "base64" else line.encode()
 
 
 def read_split(connection: sa.Connection, split: Split) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from readmission_backup import accounts
 from readmission_backup.backups import back_up_artifacts, back_up_mysql, catalog_of
-from readmission_backup.catalog import Kind
-from readmission_backup.errors import BackupError
+from readmission_backup.catalog import Catalog, Kind
+from readmission_backup.encryption import private_keys
+from readmission_backup.errors import BackupError, BrokenBackupError, ForgedBackupError
 from readmission_backup.restores import choose, restore
 from readmission_backup.settings import BackupSettings, StoreSettings
 from readmission_backup.store import STORE_ERRORS
@@ -70,8 +71,9 @@ def run(command: str, settings: BackupSettings) -> None:
         for kind in kinds:
             show(settings, kind)
     elif command == "verify":
+        identities = private_keys(settings.identities) if settings.identities else []
         for catalog, manifest in choose(settings, kinds):
-            catalog.verify(manifest)
+            catalog.verify(manifest, identities)
             sys.stdout.write(f"{catalog.kind} {manifest.name}: every byte is as it was written\n")
     else:
         restore(settings, RESTORES.get(command, kinds))
@@ -82,8 +84,21 @@ def show(settings: BackupSettings, kind: Kind) -> None:
     catalog = catalog_of(settings, kind)
     whole = {manifest.name: manifest for manifest in catalog.whole()}
     for name in catalog.names():
-        size = sum(entry.size for entry in whole[name].entries) if name in whole else 0
-        sys.stdout.write(f"{kind} {name}: {f'{size} bytes' if name in whole else 'BROKEN'}\n")
+        if name in whole:
+            state = f"{sum(entry.size for entry in whole[name].entries)} bytes"
+        else:
+            state = _fault(catalog, name)
+        sys.stdout.write(f"{kind} {name}: {state}\n")
+
+
+def _fault(catalog: Catalog, name: str) -> str:
+    try:
+        catalog.read(name)
+    except ForgedBackupError as error:
+        return f"REFUSED: {error}"
+    except BrokenBackupError as error:
+        return f"BROKEN: {error}"
+    return "BROKEN: an object is missing or has another size"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Making backups."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,9 +10,11 @@ from minio.error import S3Error
 
 from readmission_backup import mysql
 from readmission_backup.catalog import Catalog, Entry, Kind, Manifest
+from readmission_backup.encryption import encrypted, public_key
 from readmission_backup.errors import BackupError, BrokenBackupError
 from readmission_backup.settings import BackupSettings
-from readmission_backup.store import PART, Hashing, checked, chunks, connect, need, put, sizes
+from readmission_backup.signatures import keyed_name, signing_keys
+from readmission_backup.store import PART, Hashing, checked, chunks, connect, need, put
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ def catalog_of(settings: BackupSettings, kind: Kind) -> Catalog:
     """Return the backups of one kind; raise `BackupError` if their bucket is missing."""
     client = client_of(settings)
     need(client, settings.bucket)
-    return Catalog(client, settings.bucket, settings.prefix, kind)
+    return Catalog(client, settings.bucket, settings.prefix, kind, signing_keys(settings.signing_keys))
 
 
 def source_of(settings: BackupSettings) -> str:
@@ -39,51 +42,66 @@ def source_of(settings: BackupSettings) -> str:
     return settings.source_bucket
 
 
+def recipient_of(settings: BackupSettings) -> str:
+    """Return the public key that encrypts backups; raise `BackupError` if it is not set."""
+    if settings.recipient is None:
+        raise BackupError("READMISSION_BACKUP_RECIPIENT is not set; no backup leaves the node unencrypted")
+    return settings.recipient
+
+
 def back_up_mysql(settings: BackupSettings) -> Manifest:
     """Dump the databases into the store as one consistent snapshot, then remove expired backups."""
     if not settings.databases:
         raise BackupError("READMISSION_BACKUP_DATABASES is empty")
+    recipient = recipient_of(settings)
     catalog = catalog_of(settings, "mysql")
     name = catalog.new_name()
-    target = catalog.place(name, "dump.sql.gz")
-    stream = Hashing(mysql.dump(settings))
+    target = catalog.place(name, "dump.sql.gz.age")
+    stream = Hashing(encrypted(mysql.dump(settings), public_key(recipient)))
     # The parts of an upload that does not come to its end never become an object.
     put(catalog.client, settings.bucket, target, stream)
     entry = Entry("dump.sql.gz", target, stream.size, stream.sha256)
-    return _publish(catalog, Manifest("mysql", name, (entry,), settings.databases), settings)
+    manifest = Manifest(settings.prefix, "mysql", name, recipient, (entry,), settings.databases)
+    return _publish(catalog, manifest, settings)
 
 
 def back_up_artifacts(settings: BackupSettings) -> Manifest:
     """Copy the new objects of the artifacts' bucket, then remove expired backups."""
-    source = source_of(settings)
+    source, recipient = source_of(settings), recipient_of(settings)
     catalog = catalog_of(settings, "artifacts")
-    client = catalog.client
-    need(client, source)
+    need(catalog.client, source)
     name = catalog.new_name()
-    known = next(catalog.whole(), None)
-    before = {(entry.name, entry.etag): entry for entry in (known.entries if known else ())}
-    there = sizes(client, settings.bucket, f"{catalog.folder}objects/")
+    # An object for another recipient is encrypted again: its key may be gone before this backup is.
+    known = next((one for one in catalog.whole() if one.recipient == recipient), None)
+    before = known.entries if known else ()
+    same = {(entry.name, entry.etag): entry for entry in before}
+    stored = {entry.object: entry for entry in before}
     entries = []
-    for item in client.list_objects(source, recursive=True):
+    for item in catalog.client.list_objects(source, recursive=True):
         key, etag = str(item.object_name), str(item.etag)
-        if (entry := before.get((key, etag))) is None:
-            entry = _copy(catalog, source, key, etag, there)
+        entry = same.get((key, etag)) or _copy(catalog, source, key, etag, recipient, stored)
+        stored[entry.object] = entry
         entries.append(entry)
-    return _publish(catalog, Manifest("artifacts", name, tuple(entries)), settings)
+    return _publish(
+        catalog, Manifest(settings.prefix, "artifacts", name, recipient, tuple(entries)), settings
+    )
 
 
-def _copy(catalog: Catalog, source: str, key: str, etag: str, there: dict[str, int]) -> Entry:
-    """Hash an artifact, and store it under its hash unless it is already there."""
+def _copy(
+    catalog: Catalog, source: str, key: str, etag: str, recipient: str, stored: dict[str, Entry]
+) -> Entry:
+    """Hash an artifact, and store it under its keyed hash unless it is already there."""
     client = catalog.client
     try:
-        stream = Hashing(chunks(client, source, key, etag))
-        while stream.read(PART):
+        plain = Hashing(chunks(client, source, key, etag))
+        while plain.read(PART):
             pass
-        target = f"{catalog.folder}objects/{stream.sha256}"
-        if there.get(target) != stream.size:
-            again = Hashing(checked(client, source, key, stream.size, stream.sha256))
-            put(client, catalog.bucket, target, again, stream.size)
-            there[target] = stream.size
+        target = f"{catalog.folder}objects/{keyed_name(catalog.keys, recipient, plain.sha256)}"
+        if (known := stored.get(target)) is not None:
+            return replace(known, name=key, etag=etag)
+        again = checked(client, source, key, plain.size, plain.sha256)
+        stream = Hashing(encrypted(again, public_key(recipient)))
+        put(client, catalog.bucket, target, stream)
     except (BrokenBackupError, S3Error) as error:
         if isinstance(error, S3Error) and error.code not in _CHANGED:
             raise

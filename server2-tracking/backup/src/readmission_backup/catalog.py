@@ -1,33 +1,38 @@
 """The backups in the store. A backup is valid if its manifest, written last, and all its objects exist.
 
-PREFIX/KIND/NAME/manifest.json     one backup; NAME is its time in UTC, 20261121T013700Z
-PREFIX/mysql/NAME/dump.sql.gz      a dump of all databases
-PREFIX/artifacts/objects/SHA256    the artifacts, once each, shared by all backups that hold them
+PREFIX/KIND/NAME/manifest.json      one backup, signed; NAME is its time in UTC, 20261121T013700Z
+PREFIX/mysql/NAME/dump.sql.gz.age   a dump of all databases
+PREFIX/artifacts/objects/HASH       the artifacts, once each, shared by all backups that hold them
+
+Everything but the manifests is encrypted. HASH is keyed: the store cannot tell whether it holds a known file.
 """
 
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Final, Literal, Self
 
 from minio import Minio
+from pyrage.x25519 import Identity
 
-from readmission_backup.errors import BackupError, BrokenBackupError
+from readmission_backup.encryption import decrypted
+from readmission_backup.errors import BackupError, BrokenBackupError, ForgedBackupError
+from readmission_backup.signatures import checked_text, signed, unsigned
 from readmission_backup.store import checked, chunks, sizes
 
 Kind = Literal["mysql", "artifacts"]
 _MANIFEST: Final = "manifest.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _TIME: Final = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a backup: its original name, its object, its size and hash."""
+    """A file of a backup: its original name; its object, with the size and hash of the encrypted bytes."""
 
     name: str
     object: str
@@ -40,8 +45,10 @@ class Entry:
 class Manifest:
     """One complete backup."""
 
+    prefix: str
     kind: Kind
     name: str
+    recipient: str
     entries: tuple[Entry, ...]
     databases: tuple[str, ...] = ()
     format: int = _FORMAT
@@ -81,6 +88,7 @@ class Catalog:
     bucket: str
     prefix: str
     kind: Kind
+    keys: tuple[bytes, ...]
 
     @property
     def folder(self) -> str:
@@ -100,9 +108,9 @@ class Catalog:
 
     def publish(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the backup valid. An object appears completely or not at all."""
-        text = json.dumps(asdict(manifest), indent=1).encode()
+        text = signed(json.dumps(asdict(manifest), indent=1).encode(), self.keys)
         target = self.place(manifest.name, _MANIFEST)
-        self.client.put_object(self.bucket, target, BytesIO(text), len(text), "application/json")
+        self.client.put_object(self.bucket, target, BytesIO(text), len(text), "text/plain")
 
     def names(self) -> list[str]:
         """Return the backups that have a manifest, the newest first."""
@@ -110,8 +118,15 @@ class Catalog:
         return sorted((name.split("/")[0] for name in found if name.endswith(f"/{_MANIFEST}")), reverse=True)
 
     def read(self, name: str) -> Manifest:
-        """Return a manifest; raise `BrokenBackupError`."""
-        return Manifest.parse(b"".join(chunks(self.client, self.bucket, self.place(name, _MANIFEST))))
+        """Return a manifest; raise `ForgedBackupError` if this server did not write it as this backup."""
+        manifest = Manifest.parse(checked_text(self._text(name), self.keys, name))
+        if (manifest.prefix, manifest.kind, manifest.name) != (self.prefix, self.kind, name):
+            written = f"{manifest.prefix}/{manifest.kind}/{manifest.name}"
+            raise ForgedBackupError(f"the backup {name} is a copy of {written} under another name")
+        return manifest
+
+    def _text(self, name: str) -> bytes:
+        return b"".join(chunks(self.client, self.bucket, self.place(name, _MANIFEST)))
 
     def whole(self) -> Iterator[Manifest]:
         """Yield the backups whose objects all exist with the right size, the newest first."""
@@ -135,26 +150,37 @@ class Catalog:
             raise BackupError(f"no backup {name} in {self.bucket}/{self.folder}; `list` shows all")
         return self.read(name)
 
-    def verify(self, manifest: Manifest) -> None:
-        """Read every byte of a backup; raise `BrokenBackupError` if one differs from what was written."""
+    def content(self, entry: Entry, identities: Sequence[Identity]) -> Iterator[bytes]:
+        """Yield the decrypted bytes of a file; raise `BrokenBackupError` if the object is damaged."""
+        return decrypted(
+            checked(self.client, self.bucket, entry.object, entry.size, entry.sha256), identities
+        )
+
+    def verify(self, manifest: Manifest, identities: Sequence[Identity] = ()) -> None:
+        """Read every byte of a backup; raise `BrokenBackupError` if one differs from what was written.
+
+        With private keys it also decrypts everything, and raises `BackupError` if they are the wrong ones.
+        """
         there = sizes(self.client, self.bucket, self.folder)
         for entry in manifest.entries:
             if entry.object not in there:
                 raise BrokenBackupError(f"{entry.object} is missing; take another backup")
-            for _ in checked(self.client, self.bucket, entry.object, entry.size, entry.sha256):
+            stored = checked(self.client, self.bucket, entry.object, entry.size, entry.sha256)
+            for _ in self.content(entry, identities) if identities else stored:
                 pass
 
     def prune(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
         """Remove backups older than `keep` and the rest of interrupted ones; return the removed backups.
 
-        The newest whole backup stays, however old it is.
+        The newest whole backup stays, however old it is. What a manifest names stays even if its signature is
+        not accepted: a wrong key must not remove the objects of good backups.
         """
         last = next(self.whole(), None)
         removed = [name for name in self.names() if last and name < last.name and name < name_of(now - keep)]
         for name in removed:
             # The manifest first: a removal that is cut short leaves no backup that counts.
             self.client.remove_object(self.bucket, self.place(name, _MANIFEST))
-        used = {entry.object for name in self.names() for entry in self._entries(name)}
+        used = {target for name in self.names() for target in self._objects(name)}
         for item in self.client.list_objects(self.bucket, prefix=self.folder, recursive=True):
             name = str(item.object_name)
             old = item.last_modified is not None and item.last_modified <= now - unfinished
@@ -163,8 +189,9 @@ class Catalog:
                 self.client.remove_object(self.bucket, name)
         return removed
 
-    def _entries(self, name: str) -> tuple[Entry, ...]:
+    def _objects(self, name: str) -> list[str]:
+        """Return the objects that a manifest names, whoever wrote it."""
         try:
-            return self.read(name).entries
-        except BrokenBackupError:
-            return ()
+            return [entry["object"] for entry in json.loads(unsigned(self._text(name)))["entries"]]
+        except (ValueError, KeyError, TypeError):
+            return []

@@ -7,3 +7,7 @@ class BackupError(Exception):
 
 class BrokenBackupError(BackupError):
     """An object in the store differs from what was written."""
+
+
+class ForgedBackupError(BrokenBackupError):
+    """The manifest of a backup is not signed by a key of this server."""

@@ -12,6 +12,7 @@ from readmission_backup.errors import BackupError, BrokenBackupError
 from readmission_backup.settings import BackupSettings
 
 _CHUNK: Final = 1024 * 1024
+_KEPT: Final = "readmission_kept"
 _END: Final = b"-- Dump completed"
 _DUMP: Final = (
     # One snapshot of all databases; writers do not wait.
@@ -110,6 +111,39 @@ def tables(settings: BackupSettings, databases: Sequence[str]) -> int:
 def drop(settings: BackupSettings, databases: Sequence[str]) -> None:
     """Drop these databases."""
     run(settings, "".join(f"DROP DATABASE IF EXISTS `{name}`;" for name in databases))
+
+
+def keep_rows(settings: BackupSettings) -> None:
+    """Copy the rows of `kept_tables` to where a restore does not touch them."""
+    for table in settings.kept_tables:
+        if _exists(settings, table):
+            run(settings, f"CREATE DATABASE IF NOT EXISTS `{_KEPT}`;")
+            _add_rows(settings, table, _copy(table))
+
+
+def return_rows(settings: BackupSettings) -> None:
+    """Add the copied rows to the restored tables, and remove the copies."""
+    for table in settings.kept_tables:
+        if _exists(settings, _copy(table)):
+            _add_rows(settings, _copy(table), table)
+    drop(settings, [_KEPT])
+
+
+def _add_rows(settings: BackupSettings, source: str, target: str) -> None:
+    # Names are letters, digits, _ and one dot: the settings allow no other.
+    insert = "INSERT IGNORE INTO"
+    run(settings, f"CREATE TABLE IF NOT EXISTS {target} LIKE {source}; {insert} {target} TABLE {source};")
+
+
+def _copy(table: str) -> str:
+    return f"{_KEPT}.{table.replace('.', '_')}"
+
+
+def _exists(settings: BackupSettings, table: str) -> bool:
+    database, _, name = table.partition(".")
+    # Names are letters, digits and _: the settings allow no other.
+    query = "SELECT COUNT(*) FROM information_schema.tables WHERE "
+    return run(settings, f"{query} table_schema = '{database}' AND table_name = '{name}'").strip() == "1"
 
 
 def run(settings: BackupSettings, query: str) -> str:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
+from pyrage.x25519 import Identity
 
 from readmission_backup import mysql
 from readmission_backup.backups import catalog_of, source_of
 from readmission_backup.catalog import Catalog, Kind, Manifest
+from readmission_backup.encryption import private_keys
 from readmission_backup.errors import BackupError
 from readmission_backup.settings import BackupSettings
-from readmission_backup.store import Hashing, checked, put
+from readmission_backup.store import Hashing, put
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +46,23 @@ def choose(settings: BackupSettings, kinds: Sequence[Kind]) -> list[Backup]:
 def restore(settings: BackupSettings, kinds: Sequence[Kind]) -> None:
     """Bring back the backups of these kinds.
 
-    Every byte is checked before the first is written. Databases that hold tables and a bucket that holds
-    objects are refused, unless the setting `overwrite` says that they are to be replaced.
+    Every byte is checked and decrypted before the first is written. Databases that hold tables and a bucket
+    that holds objects are refused, unless the setting `overwrite` says that they are to be replaced.
     """
+    if settings.identities is None:
+        raise BackupError("READMISSION_BACKUP_IDENTITIES is not set; nothing else decrypts a backup")
+    identities = private_keys(settings.identities)
     backups = choose(settings, kinds)
     for catalog, manifest in backups:
-        catalog.verify(manifest)
+        catalog.verify(manifest, identities)
     for catalog, manifest in backups:
         if not settings.overwrite and (held := _held(settings, catalog.client, manifest)):
             raise BackupError(f"{held}; RESTORE_OVERWRITE=true replaces them")
     for catalog, manifest in backups:
         if manifest.kind == "mysql":
-            _load(settings, catalog, manifest)
+            _load(settings, catalog, manifest, identities)
         else:
-            _fill(settings, catalog, manifest)
+            _fill(settings, catalog, manifest, identities)
 
 
 def _held(settings: BackupSettings, client: Minio, manifest: Manifest) -> str:
@@ -70,24 +75,29 @@ def _held(settings: BackupSettings, client: Minio, manifest: Manifest) -> str:
     return f"the bucket {target} holds objects" if full else ""
 
 
-def _load(settings: BackupSettings, catalog: Catalog, manifest: Manifest) -> None:
+def _load(
+    settings: BackupSettings, catalog: Catalog, manifest: Manifest, identities: Sequence[Identity]
+) -> None:
+    # Erased patients must not come back: what says who they are is newer than the backup.
+    mysql.keep_rows(settings)
     if settings.overwrite:
         mysql.drop(settings, manifest.databases)
     (entry,) = manifest.entries
-    packed = checked(catalog.client, catalog.bucket, entry.object, entry.size, entry.sha256)
-    mysql.load(settings, mysql.unpacked(packed))
+    mysql.load(settings, mysql.unpacked(catalog.content(entry, identities)))
+    mysql.return_rows(settings)
     log.info("mysql backup %s is restored: %s", manifest.name, ", ".join(manifest.databases))
 
 
-def _fill(settings: BackupSettings, catalog: Catalog, manifest: Manifest) -> None:
+def _fill(
+    settings: BackupSettings, catalog: Catalog, manifest: Manifest, identities: Sequence[Identity]
+) -> None:
     client, target = catalog.client, source_of(settings)
     if not client.bucket_exists(target):
         client.make_bucket(target)
     if settings.overwrite:
         _empty(client, target)
     for entry in manifest.entries:
-        stream = Hashing(checked(client, catalog.bucket, entry.object, entry.size, entry.sha256))
-        put(client, target, entry.name, stream, entry.size)
+        put(client, target, entry.name, Hashing(catalog.content(entry, identities)))
     log.info("artifacts backup %s is restored: %d objects", manifest.name, len(manifest.entries))
 
 

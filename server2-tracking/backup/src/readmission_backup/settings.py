@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
+QualifiedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$")]
 
 
 class BackupSettings(BaseSettings):
@@ -26,6 +27,17 @@ class BackupSettings(BaseSettings):
     ca_file: Path | None = Field(default=None, description="CA that signed the store's certificate")
     region: str = Field(default="us-east-1", description="Region of the buckets; MinIO's own by default")
 
+    signing_keys: SecretStr = Field(
+        description="Keys of the manifests' signatures, base64 of 32 bytes each, separated by commas: "
+        "the first one signs, all are accepted"
+    )
+    recipient: str | None = Field(
+        default=None, pattern=r"^age1[0-9a-z]+$", description="Public key of age that encrypts backups"
+    )
+    identities: SecretStr | None = Field(
+        default=None, description="Private keys of age that decrypt backups, separated by commas"
+    )
+
     bucket: str = Field(default="backups", description="Bucket that holds the backups")
     prefix: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$", description="Folder of this server in it")
     retention_days: int = Field(default=14, ge=1, description="Age at which a backup is removed")
@@ -38,6 +50,10 @@ class BackupSettings(BaseSettings):
     mysql_user: str = Field(default="backup", description="User of MySQL; a restore needs root")
     mysql_password: SecretStr = Field(default=SecretStr(""), description="Its password")
     databases: tuple[Name, ...] = Field(default=(), description="Databases to back up, as a JSON list")
+
+    kept_tables: tuple[QualifiedName, ...] = Field(
+        default=(), description="Tables whose rows a restore adds to those of the backup, as a JSON list"
+    )
 
     source_bucket: str | None = Field(default=None, description="Bucket of the artifacts to back up")
 

@@ -1,0 +1,88 @@
+"""The predictions of erased patients in server 3's log.
+
+The log does not name patients. A prediction is a patient's if its fields are those of one of the patient's
+encounters: nobody can tell predictions with the same fields apart.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import pandas as pd
+import sqlalchemy as sa
+
+from readmission_data.encounters import icd9_codes
+from readmission_data.encounters.columns import MISSING, PREDICTORS, Column, Kind
+from readmission_data.monitoring.prediction_log import OUTCOMES, PREDICTIONS
+from readmission_data.raw.tombstones import Of, keyed_hash
+
+_ROWS_AT_ONCE: Final = 5_000
+_NAMES: Final = tuple(column.name for column in PREDICTORS)
+
+
+def of_encounters(keys: Sequence[bytes], encounters: pd.DataFrame) -> set[str]:
+    """Return the tombstones of the predictions that an encounters frame can lead to."""
+    rows = encounters[list(_NAMES)].to_dict("records")
+    return {_tombstones(keys[:1], {str(name): value for name, value in row.items()})[0] for row in rows}
+
+
+def erase(
+    engine: sa.Engine,
+    keys: Sequence[bytes],
+    tombstones: AbstractSet[str],
+    request_ids: AbstractSet[str],
+) -> tuple[int, int]:
+    """Delete predictions by their fields or their request, and their outcomes; return how many of each.
+
+    The whole log is read, some thousand rows at a time, and each part is a transaction of its own: a run that
+    is killed goes on from the start and finds what is left.
+    """
+    predictions = outcomes = 0
+    if not sa.inspect(engine).has_table(PREDICTIONS.name):
+        return 0, 0
+    for rows in _parts(engine):
+        found = [
+            row
+            for row in rows
+            if row.request_id in request_ids
+            or not tombstones.isdisjoint(_tombstones(keys, json.loads(row.inputs)))
+        ]
+        if not found:
+            continue
+        with engine.begin() as connection:
+            # The outcomes first: without its prediction nobody could tell whose an outcome is.
+            for row in found:
+                same = (OUTCOMES.c.request_id == row.request_id) & (OUTCOMES.c.number == row.number)
+                outcomes += connection.execute(sa.delete(OUTCOMES).where(same)).rowcount
+            chosen = PREDICTIONS.c.id.in_([row.id for row in found])
+            predictions += connection.execute(sa.delete(PREDICTIONS).where(chosen)).rowcount
+    return predictions, outcomes
+
+
+def _parts(engine: sa.Engine) -> Iterator[list[sa.Row[tuple[int, str, int, str]]]]:
+    """Yield the log in the order of its ids."""
+    columns = (PREDICTIONS.c.id, PREDICTIONS.c.request_id, PREDICTIONS.c.number, PREDICTIONS.c.inputs)
+    after = 0
+    while True:
+        query = sa.select(*columns).where(PREDICTIONS.c.id > after).order_by(PREDICTIONS.c.id)
+        with engine.connect() as connection:
+            rows = list(connection.execute(query.limit(_ROWS_AT_ONCE)))
+        if not rows:
+            return
+        yield rows
+        after = rows[-1].id
+
+
+def _tombstones(keys: Sequence[bytes], fields: Mapping[str, object]) -> list[str]:
+    text = json.dumps([_text(column, fields.get(column.name)) for column in PREDICTORS])
+    return [keyed_hash(key, Of.INPUTS, text) for key in keys]
+
+
+def _text(column: Column, value: object) -> str:
+    """Return one text for all that the log and the tables may write for a value."""
+    if value is None or value != value:  # noqa: PLR0124 (NaN, which pandas may use for a missing text)
+        return MISSING
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return icd9_codes.canonical(str(value)) if column.kind is Kind.ICD9 else str(value)
