@@ -310,12 +310,12 @@ def test_a_wrong_token_ends_a_replay_with_one_line(world):
     code, said = replay(world, "--count", "30", "--delay", "0", token="wrong")
     assert (code, said.strip()) == (
         2,
-        "readmission_data: the API wants another token for outcomes: set READMISSION_API_TOKEN to its token",
+        "readmission_data: the API refuses the token for outcomes: set READMISSION_API_TOKEN to its token",
     )
 
 
 def test_an_api_that_is_away_ends_a_replay_with_one_line(world):
     code, said = replay(world, READMISSION_API_URL="http://127.0.0.1:9")
     assert code == 2
-    assert said.startswith("readmission_data: the API does not answer at http://127.0.0.1:9")
+    assert said.startswith("readmission_data: no response from the API at http://127.0.0.1:9")
     assert len(said.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""How far the data and the models are: what the command `status` prints and `make demo` waits for."""
+"""The state of the data and the models, which `status` prints and `make demo` waits for."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ _REPORTED = ("roc_auc", "average_precision")
 
 
 def status(settings: DataSettings) -> dict[str, Any]:
-    """Return RawData, CleanData and the newest model version, in words and numbers that JSON can hold.
+    """Return the state of RawData, CleanData and the newest model version, as values for JSON.
 
     `current` tells that the newest version was trained on every batch that RawData has, and that its aliases
     are settled. Of a version that the gate has not judged yet, `gate` and `gate_reason` are None.
@@ -79,7 +79,7 @@ def _newest_model(settings: DataSettings) -> dict[str, Any]:
             f"name = '{MODEL_NAME}'", order_by=["version_number DESC"], max_results=1
         )
     except MlflowException as error:
-        raise TrackingError(f"MLflow does not answer as it should: {error.error_code}") from error
+        raise TrackingError(f"Unexpected response from MLflow: {error.error_code}") from error
     if not versions:
         return {"name": MODEL_NAME, "version": None}
     version = versions[0]
@@ -90,7 +90,7 @@ def _newest_model(settings: DataSettings) -> dict[str, Any]:
         "name": MODEL_NAME,
         "version": version.version,
         "candidate": version.tags["candidate"],
-        # A registration writes these after it has made the version, so it may have died before them.
+        # A registration writes these after it has created the version, so they may be missing if it died.
         "gate": version.tags.get("gate"),
         "gate_reason": version.tags.get("gate_reason"),
         "gate_settled": "gate_settled" in version.tags,

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
-    """Load the next batch, or all there are.
+    """Load the next batch, or all batches.
 
     The task is skipped where the source has nothing new. `again`, another try of a task, is not while
     CleanData lacks a batch: the try before may have died after its commit, and told nobody. A source without
@@ -59,22 +59,22 @@ def _progress(settings: DataSettings) -> tuple[list[ledger.Batch], list[int]]:
 
 
 def load_snapshot(run_id: str) -> dict[str, Any]:
-    """Task 1 of `preprocess_incremental`: RawData as it is now, in the staging folder of the run."""
+    """Task 1 of `preprocess_incremental`: copy the current RawData to the staging folder of the run."""
     return dataclasses.asdict(clean_tasks.load(DataSettings(), run_id))
 
 
 def clean_cohort(stage: dict[str, Any]) -> dict[str, Any]:
-    """Task 2 of `preprocess_incremental`: the cohort, checked."""
+    """Task 2 of `preprocess_incremental`: select and check the cohort."""
     return dataclasses.asdict(clean_tasks.clean(DataSettings(), Stage(**stage)))
 
 
 def select_features(stage: dict[str, Any]) -> dict[str, Any]:
-    """Task 3 of `preprocess_incremental`: the encoding and the 50 best features."""
+    """Task 3 of `preprocess_incremental`: fit the encoding and select the 50 best features."""
     return dataclasses.asdict(clean_tasks.select_features(DataSettings(), Stage(**stage)))
 
 
 def save_processed(stage: dict[str, Any]) -> dict[str, Any]:
-    """Task 4 of `preprocess_incremental`: the processed tables, all at once."""
+    """Task 4 of `preprocess_incremental`: replace all processed tables at once."""
     settings = DataSettings()
     saved = clean_tasks.save(settings, Stage(**stage))
     pipeline_metrics.report_processed(settings)

@@ -4,8 +4,8 @@ import dataclasses
 import warnings
 from typing import Any
 
-# skops asks every loaded module for NumPy's functions, when it is imported and when it reads a model. Each of
-# Airflow's old names answers that it is deprecated: a thousand lines in a task's log.
+# skops looks up NumPy's functions in every loaded module, when it is imported and when it reads a model. Each
+# of Airflow's deprecated names then emits a warning: a thousand lines in a task's log.
 warnings.filterwarnings("ignore", "The `airflow", module=r"skops\.")
 
 from readmission_data.registry.register import register
@@ -15,10 +15,10 @@ from readmission_data.training.run import train
 
 
 def train_candidates() -> dict[str, Any]:
-    """Task 1 of `train_and_register`: every candidate, recorded in MLflow."""
+    """Task 1 of `train_and_register`: train every candidate and record it in MLflow."""
     return train(DataSettings()).to_json()
 
 
 def register_best(training: dict[str, Any]) -> dict[str, Any]:
-    """Task 2 of `train_and_register`: the best one as a version, and the aliases."""
+    """Task 2 of `train_and_register`: register the best one as a version, and move the aliases."""
     return dataclasses.asdict(register(DataSettings(), TrainingResult.from_json(training)))

@@ -1,4 +1,4 @@
-"""HTTP requests: which certificates they trust, and when they are tried again."""
+"""HTTP requests: the certificates that they trust, and their retries."""
 
 import ssl
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from readmission_data.errors import TransientError
 
 TRIES: Final = 5
 LONGEST_PAUSE: Final = 120
-"""Seconds of `Retry-After` that are waited for; a server that asks for more is given up at once."""
+"""Maximum `Retry-After` in seconds; a longer one fails the request immediately."""
 
 _BUSY: Final = frozenset(
     {
@@ -35,15 +35,15 @@ def trusted() -> ssl.SSLContext:
 
 
 def tries(stop: Callable[[RetryCallState], bool] = _enough) -> Retrying:
-    """Return the tries of a request: after a `TransientError` or a broken connection there is another one.
+    """Return the attempts of a request: it is retried after a `TransientError` or a broken connection.
 
-    The pauses grow, or are as long as `Retry-After` asks. The last try raises its own error.
+    The pauses grow, or follow `Retry-After`. The last attempt raises its own error.
     """
     return Retrying(retry=retry_if_exception(_worth_another), wait=_pause, stop=stop, reraise=True)
 
 
 def raise_if_busy(response: httpx.Response, detail: str = "") -> None:
-    """Raise `TransientError` if the server asks to be tried again."""
+    """Raise `TransientError` if the server asks for a retry."""
     if response.status_code in _BUSY:
         pause = _retry_after(response.headers.get("Retry-After", ""))
         asked = f" and asks to wait {pause:.0f} s" if pause > LONGEST_PAUSE else ""

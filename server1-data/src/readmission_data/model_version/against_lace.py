@@ -1,4 +1,4 @@
-"""A model against the LACE index, which wards know, and what both are worth to a team that acts on them."""
+"""A model compared with the LACE index, and the value of both for a team that acts on them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +20,7 @@ _MEASURES: Final = ("roc_auc", "average_precision")
 
 @dataclass(frozen=True)
 class AgainstLace:
-    """Figures on test. lace and lead: LACE's quality, and what the model has over it, by measure.
+    """Figures on test. lace and lead: LACE's quality, and the model's lead over it, by measure.
 
     workload: by name, for each of `benefit.SHARES`; benefit: by name, for each of `benefit.THRESHOLDS`.
     """

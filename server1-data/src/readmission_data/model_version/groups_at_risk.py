@@ -1,4 +1,4 @@
-"""For whom a model is worse: the gaps that its card has to show, measured on test."""
+"""The groups that a model is worse for, measured on test: its card must show these gaps."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[str, tuple[str, tuple[str, ...] | None]]] = {
     "80 years and over": ("age", _OLD),
     "Race not recorded": ("race", None),
 }
-"""Name of each group, its column and its levels; None stands for a missing value."""
+"""Name of each group, its column and its levels; None is a missing value."""
 
 
 _UNKNOWN: Final = Interval(math.nan, math.nan, math.nan)
@@ -30,7 +30,7 @@ _UNKNOWN: Final = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True, slots=True)
 class GroupQuality:
-    """How good the risk is for one group; `recall` is the share of its positives that the threshold flags.
+    """The quality of the risk for one group; `recall` is the share of its positives above the threshold.
 
     A group of fewer encounters than `SMALLEST` is counted but not described: its other figures are NaN.
     """
@@ -54,7 +54,7 @@ def measure(
 ) -> list[GroupQuality]:
     """Return the quality for each of `GROUPS` among the rows [n] of `frame`.
 
-    Left out are a group without rows, and one of `SMALLEST` rows or more that has one label alone.
+    Groups without rows, and groups of `SMALLEST` rows or more with only one label, are omitted.
     """
     found = []
     for name, (column, levels) in GROUPS.items():

@@ -1,4 +1,4 @@
-"""Writes `model_card.md`: what a model is, how good, for whom it is worse, and what it must not be used for.
+"""Write `model_card.md`: a model's purpose, its quality, the groups it is worse for, and what it is not for.
 
 The order of the parts follows Mitchell et al., "Model Cards for Model Reporting", 2019.
 """
@@ -44,7 +44,7 @@ _SHOWN_RISKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 
 _DATASETS = {
     "uci": "UCI Diabetes 130-US hospitals for years 1999-2008",
-    "own": "a data set of your own",
+    "own": "your own data set",
     "synthetic": "a synthetic sample",
 }
 
@@ -65,7 +65,7 @@ class Evidence:
 
     `subgroups` is the table of the training run, one row per level of race, gender and age; `positive_rate`
     the share of positives on test; `parity` the worst difference of the graph from scikit-learn, over
-    `parity_rows` rows; `quality` what the quality report says about this very candidate.
+    `parity_rows` rows; `quality` the figures of this candidate in the quality report.
     """
 
     lineage: Lineage

@@ -20,7 +20,7 @@ from readmission_data.training.metrics import Array
 from readmission_data.training.subgroups import levels
 
 SMALLEST_GROUP: Final = 500
-"""Encounters that a group needs for its coverage to mean anything: 50 in each tenth of risk."""
+"""Minimum encounters of a group for a meaningful coverage: 50 in each tenth of risk."""
 
 _TENTHS: Final = 10
 _BINS: Final = 200

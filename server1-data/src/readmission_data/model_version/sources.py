@@ -1,4 +1,4 @@
-"""What a registration reads: the finished training, and the encounters it was trained and measured on."""
+"""The inputs of a registration: the finished training, and its encounters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,13 +67,13 @@ def encounters(connection: sa.Connection, split: Split) -> Encounters:
 
 
 def judging(settings: DataSettings) -> Encounters:
-    """Read the part of today's validation split that judges versions; no training chooses anything by it."""
+    """Return the part of today's validation split that judges versions; no training uses it to choose."""
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         return judges(encounters(connection, Split.VALIDATION), settings.split_salt)
 
 
 def judges(validation: Encounters, salt: str) -> Encounters:
-    """Return the encounters of the part of a validation split that judges."""
+    """Return the encounters of a validation split that are used to judge versions."""
     mask = splits.judges(validation.patients, salt)
     return Encounters(
         validation.frame[mask].reset_index(drop=True), validation.labels[mask], validation.patients[mask]
@@ -81,10 +81,10 @@ def judges(validation: Encounters, salt: str) -> Encounters:
 
 
 def read(settings: DataSettings, result: TrainingResult) -> Sources:
-    """Read everything that a version of this training is made of.
+    """Return everything that a version of this training is built from.
 
-    Nothing of it comes from CleanData, which may have been replaced since. Raises RegistryError where RawData
-    is no longer what the training saw.
+    None of it comes from CleanData, which may have been replaced since. Raise `RegistryError` if RawData has
+    changed since the training.
     """
     seen = {split: _processed(result, split) for split in Split}
     encoding = load_encoding(settings, result)
@@ -109,7 +109,7 @@ def _about(frame: pd.DataFrame) -> Encounters:
 
 
 def _processed(result: TrainingResult, split: Split) -> pd.DataFrame:
-    """Read a processed table as the training kept it."""
+    """Return a processed table as the training stored it."""
     with TemporaryDirectory(prefix="readmission-") as folder:
         try:
             path = download_artifacts(
@@ -123,7 +123,7 @@ def _processed(result: TrainingResult, split: Split) -> pd.DataFrame:
 
 
 def _trained_on(today: Encounters, seen: pd.DataFrame, result: TrainingResult) -> Encounters:
-    """Return those of today's encounters that the training saw: RawData may have grown since."""
+    """Return today's encounters that the training used; RawData may have grown since."""
     frame = today.frame[today.frame[KEY].isin(seen[KEY])].reset_index(drop=True)
     if len(frame) != len(seen):
         raise RegistryError(
@@ -133,9 +133,9 @@ def _trained_on(today: Encounters, seen: pd.DataFrame, result: TrainingResult) -
 
 
 def _check_encoding(encoding: Encoding, rows: Encounters, seen: pd.DataFrame, result: TrainingResult) -> None:
-    """Refuse an encoding or encounters that are not the training's.
+    """Raise `RegistryError` if the encoding or the encounters differ from the training's.
 
-    An encoding is exact, so what it makes of RawData must be what the training saw, to the last bit.
+    An encoding is exact, so the features that it computes from RawData must equal the training's bit for bit.
     """
     names = [name for name in seen.columns if name not in {KEY, LABEL}]
     same = names == list(encoding.names) and np.array_equal(

@@ -1,4 +1,4 @@
-"""Writes the folder of a model version: what server 3, a notebook and `mlflow models serve` need."""
+"""Write the folder of a model version, for server 3, notebooks and `mlflow models serve`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ _INVENTED_ROWS: Final = 2_000
 
 @dataclass(frozen=True)
 class Written:
-    """A written folder: the tags of its version and a line about it."""
+    """A written folder: the tags and the description of its version."""
 
     tags: dict[str, str]
     description: str
@@ -63,8 +63,8 @@ class Written:
 def write(folder: Path, sources: Sources, settings: DataSettings, model: Model) -> Written:
     """Write the version of a training into an empty folder; `model` becomes its MLmodel file.
 
-    Raises ParityError where the graph does not compute what scikit-learn computes, on all of validation, all
-    of test and two thousand invented rows with missing and unknown values.
+    Raise `ParityError` if the graph differs from scikit-learn on any row of validation, of test, or of two
+    thousand invented rows with missing and unknown values.
     """
     encoding, estimator = sources.encoding, sources.estimator
     onnx_model = graph.build(encoding, estimator)
@@ -126,8 +126,8 @@ def write(folder: Path, sources: Sources, settings: DataSettings, model: Model) 
 def golden_rows(
     encoding: Encoding, estimator: parity.Classifier, train: pd.DataFrame, seed: int
 ) -> GoldenRows:
-    """Return invented rows as the graph takes them, with scikit-learn's probabilities."""
-    # Another seed than that of the rows of the parity check.
+    """Return invented rows as inputs of the graph, with scikit-learn's probabilities."""
+    # A different seed from the rows of the parity check.
     drawn = golden.draw(train, golden.ROWS, seed + 1)
     risk = parity.risk(encoding, estimator, drawn)
     numeric = drawn[list(encoding.numeric)].astype(float).to_numpy().tolist()
@@ -184,7 +184,7 @@ def _save_graph(folder: Path, onnx_model: onnx.ModelProto, encoding: Encoding, m
         folder,
         mlflow_model=model,
         signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
-        # One file that the manifest can name.
+        # A single file, which the manifest can list.
         save_as_external_data=False,
         onnx_execution_providers=["CPUExecutionProvider"],
         pip_requirements=_requirements(),
@@ -194,7 +194,7 @@ def _save_graph(folder: Path, onnx_model: onnx.ModelProto, encoding: Encoding, m
 
 
 def _requirements() -> list[str]:
-    """Name what `mlflow models serve` needs, so that MLflow does not load the model to find out."""
+    """Return the requirements of `mlflow models serve`, so that MLflow need not load the model for them."""
     versions = {name: version("mlflow-skinny" if name == "mlflow" else name) for name in _PACKAGES}
     return [f"{name}=={number}" for name, number in versions.items()]
 

@@ -1,4 +1,4 @@
-"""Which patient belongs to which split."""
+"""The assignment of patients to splits."""
 
 import hashlib
 from enum import StrEnum
@@ -21,7 +21,7 @@ class Split(StrEnum):
 
 
 ORDER: Final = (Split.TRAIN, Split.VALIDATION, Split.TEST)
-"""What a code of `assign` stands for."""
+"""The splits that the codes of `assign` refer to."""
 
 TRAIN_SHARE: Final = 0.70
 VALIDATION_SHARE: Final = 0.15

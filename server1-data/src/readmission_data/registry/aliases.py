@@ -1,8 +1,8 @@
-"""Moves the aliases that tell which version serves.
+"""Move the aliases, which determine the version that serves.
 
-production serves; previous is what it replaced, to roll back to; challenger is the last version that the gate
-did not let through, to be watched in shadow. MLflow moves one alias at a time, so the order matters: whenever
-a process is killed, production points at a whole version, and the next command ends what was begun.
+production serves; previous is the version that it replaced, the target of a rollback; challenger is the last
+version that the gate refused, which is scored in the shadow. MLflow moves one alias at a time, so the order
+matters: whenever a process is killed, production points to a complete version, and the next command finishes.
 """
 
 import logging
@@ -32,7 +32,7 @@ _ROLLBACK: Final = "rollback_under_way"
 
 
 class Alias(StrEnum):
-    """What a version is to serving."""
+    """The role of a version in serving."""
 
     PRODUCTION = "production"
     CHALLENGER = "challenger"
@@ -49,7 +49,7 @@ class Rollback:
 
 
 def current(client: MlflowClient) -> dict[str, str]:
-    """Return the version behind each alias; empty where no model is registered."""
+    """Return the version behind each alias; empty if no model is registered."""
     try:
         aliases = client.get_registered_model(MODEL_NAME).aliases
     except MlflowException as error:
@@ -66,7 +66,7 @@ def promote(client: MlflowClient, version: str) -> None:
     replaced = now.get(Alias.PRODUCTION)
     if replaced != version:
         if replaced:
-            # First: once production has moved, nothing else remembers what it was.
+            # First, because after production has moved, nothing else records the earlier version.
             client.set_registered_model_alias(MODEL_NAME, Alias.PREVIOUS, replaced)
         client.set_registered_model_alias(MODEL_NAME, Alias.PRODUCTION, version)
     if Alias.CHALLENGER in now:
@@ -85,7 +85,7 @@ def rollback(
     """Let another version serve and pin it: `to`, or by default the previous one.
 
     The version that it replaces becomes previous. The pin lasts until `release`, so that no training undoes
-    the rollback. A rollback that was killed half way is finished, not reverted. Raise PinnedError if a pin
+    the rollback. A rollback that was killed halfway is finished, not reverted. Raise PinnedError if a pin
     holds production, and RegistryError if there is no such version, its files are not complete, or the
     previous version was itself rolled back and `to` does not name it.
     """
@@ -109,7 +109,8 @@ def rollback(
             raise RegistryError(
                 f"version {target} was rolled back before: to serve it again, name it with --to {target}"
             )
-        # The pin first: killed here, a gate moves nothing, and the same command goes on.
+        # The pin first: if the process is killed here, no gate moves an alias, and the same command
+        # continues.
         pin.write(client, target, reason or f"rolled back from version {production}", by)
         client.set_registered_model_tag(MODEL_NAME, _ROLLBACK, f"{production} {target}")
         done = finish_rollback(client)
@@ -142,7 +143,7 @@ def release(settings: DataSettings) -> pin.Pin:
 
 
 def finish_rollback(client: MlflowClient) -> Rollback | None:
-    """Finish the rollback that is noted in the registry; return None if there is none."""
+    """Finish the rollback that is recorded in the registry; return None if there is none."""
     if not current(client):
         return None
     noted = client.get_registered_model(MODEL_NAME).tags.get(_ROLLBACK)

@@ -1,4 +1,4 @@
-"""Writes `gate_report.md`, which the gate leaves in the run of the version that it judged."""
+"""Write `gate_report.md`, which the gate stores in the run of the version that it judged."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
-"""Registers the best candidate of a training and lets the gate decide what it becomes.
+"""Register the best candidate of a training; the gate decides which alias it gets.
 
 Each step can be killed and run again: one training has one version, a version is created only when all its
-files are stored, and what the gate decided is written down before an alias moves.
+files are stored, and the gate's decision is recorded before an alias moves.
 """
 
 import logging
@@ -55,8 +55,8 @@ class Registration:
 def register(settings: DataSettings, result: TrainingResult) -> Registration:
     """Register a finished training's best candidate as a version and move the aliases.
 
-    Run again it finds the version and, where an earlier run was killed, ends what that one began. Raises
-    ParityError where the graph differs from scikit-learn, RegistryError where something cannot be read.
+    If it runs again, it finds the version, and completes the work of a killed run. Raise `ParityError` if the
+    graph differs from scikit-learn, and `RegistryError` if something cannot be read.
     """
     client = connect(settings)
     with one_training(settings), named_errors():
@@ -104,7 +104,7 @@ def _create(client: MlflowClient, settings: DataSettings, result: TrainingResult
 
 
 def _drop_unregistered(client: MlflowClient, result: TrainingResult) -> None:
-    """Delete what a killed registration stored: no version points at it, or there would be one."""
+    """Delete the files of a killed registration, to which no version points."""
     left = client.search_logged_models(
         [result.experiment_id],
         filter_string=f"source_run_id = '{result.best_run_id}' and name = '{_LOGGED_NAME}'",
@@ -114,13 +114,13 @@ def _drop_unregistered(client: MlflowClient, result: TrainingResult) -> None:
 
 
 def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion) -> dict[str, str]:
-    """Let the gate decide, write its decision down, then move the aliases; return the decision's tags.
+    """Ask the gate, record its decision, then move the aliases; return the decision's tags.
 
-    A version that was rolled back meanwhile moves no alias any more.
+    A version that was rolled back meanwhile no longer moves an alias.
     """
     number = str(version.version)
     if aliases.finish_rollback(client):
-        # It may have been this version that it took out of service.
+        # The rollback may have taken this version out of service.
         version = client.get_model_version(MODEL_NAME, number)
     rolled_back = version.tags.get(aliases.ROLLBACK_REASON)
     production = aliases.current(client).get(Alias.PRODUCTION)
@@ -128,8 +128,8 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
         name: version.tags[name] for name in (GATE, GATE_REASON, _AGAINST) if name in version.tags
     }
     against = tags.get(_AGAINST)
-    # A decision stands as long as production is what it was compared with, or already this version; and where
-    # a person has decided since.
+    # A decision is valid while production is the version that it was compared with, or already this version,
+    # or if a person has decided since.
     if against is None or not (rolled_back or production == number or against == (production or _NOBODY)):
         decision = (
             gate.Decision(promoted=False, reason=rolled_back, rows=0)
@@ -142,7 +142,7 @@ def _settle(client: MlflowClient, settings: DataSettings, version: ModelVersion)
         tags = {
             GATE_REASON: decision.reason,
             GATE: str(Alias.PRODUCTION if decision.promoted else Alias.CHALLENGER),
-            # The last one is what makes the decision count.
+            # The last tag makes the decision count.
             _AGAINST: production or _NOBODY,
         }
         for name, value in tags.items():
@@ -185,7 +185,7 @@ def _decide(
         try:
             serving = _score(versions.load(client, production), rows)
         except RegistryError as error:
-            # Nobody can say which is better: a person has to look.
+            # It is unknown which version is better: a person must decide.
             return gate.Decision(promoted=False, reason=f"not compared: {error}", rows=0)
     return gate.decide(
         gate.Rows(

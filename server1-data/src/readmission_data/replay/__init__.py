@@ -1,1 +1,1 @@
-"""Replays patients of the test split as traffic of the inference API, with what became of them following."""
+"""Replay patients of the test split as traffic of the inference API, followed by their outcomes."""

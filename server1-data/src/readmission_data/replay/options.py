@@ -1,4 +1,4 @@
-"""What a replay can be told on the command line and by the environment."""
+"""The options of a replay, from the command line and the environment."""
 
 import argparse
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Several shifts multiply. --positives SHARE draws those who came back within 30 d
 
 
 class ReplaySettings(BaseSettings):
-    """Where the inference API is: `READMISSION_API_URL`, `READMISSION_API_TOKEN`."""
+    """The address of the inference API and its token: `READMISSION_API_URL`, `READMISSION_API_TOKEN`."""
 
     model_config = SettingsConfigDict(env_prefix="READMISSION_API_", env_ignore_empty=True, frozen=True)
 
@@ -33,10 +33,10 @@ class ReplaySettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """One replay: `count` patients (0: until stopped), `rate` a second (0: as fast as they are answered).
+    """One replay: `count` patients (0: until stopped), `rate` per second (0: as fast as the API responds).
 
-    `delay` is the time in seconds between an answer and its outcome, None where outcomes stay out;
-    `positives` the share of patients who came back within 30 days, None as it is.
+    `delay` is the time in seconds between a prediction and its outcome, None for no outcomes; `positives` is
+    the share of patients who came back within 30 days, None to keep it.
     """
 
     count: int = 1_000
@@ -47,7 +47,7 @@ class ReplayOptions:
     positives: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         if self.count < 0 or self.rate < 0 or (self.delay or 0) < 0:
             raise ReplayError("--count, --rate and --delay cannot be below 0")
         if self.positives is not None and not 0 < self.positives < 1:
@@ -63,19 +63,19 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--count", type=int, default=usual.count, help="patients; 0: until stopped (%(default)s)"
     )
     parser.add_argument(
-        "--rate", type=float, default=usual.rate, help="patients a second; 0: no limit (%(default)s)"
+        "--rate", type=float, default=usual.rate, help="patients per second; 0: no limit (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=usual.seed, help="seed of the draw (%(default)s)")
     parser.add_argument(
         "--delay", type=float, default=usual.delay, help="seconds until an outcome follows (%(default)s)"
     )
-    parser.add_argument("--no-outcomes", action="store_true", help="tell nothing of what became of them")
+    parser.add_argument("--no-outcomes", action="store_true", help="do not report outcomes")
     parser.add_argument("--shift", action="append", default=[], help="moves the population; see below")
     parser.add_argument("--positives", type=float, metavar="SHARE", help="share who came back within 30 days")
 
 
 def given_by(arguments: argparse.Namespace) -> ReplayOptions:
-    """Read the options of a replay; raises `ReplayError`."""
+    """Return the options of a replay. Raise `ReplayError` if they are not valid."""
     return ReplayOptions(
         count=arguments.count,
         rate=arguments.rate,

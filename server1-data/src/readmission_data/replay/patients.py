@@ -26,7 +26,7 @@ _AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True)
 class Encounters:
-    """`patients` are request bodies, spelled as in the CSV; `readmitted` [n] whether within 30 days."""
+    """`patients` are request bodies with values as in the CSV; `readmitted` [n] means within 30 days."""
 
     frame: pd.DataFrame
     patients: list[Patient]
@@ -34,13 +34,13 @@ class Encounters:
 
 
 def read(settings: DataSettings) -> Encounters:
-    """Read the test split's cohort from RawData; raises `ReplayError` where there is none."""
+    """Return the test split's cohort from RawData. Raise `ReplayError` if there is none."""
     with databases.engine(settings.raw_url) as engine, engine.begin() as connection:
         tables.create(connection)
         everyone = tables.read_split(connection, Split.TEST)
     frame = everyone[cohort.keep(everyone)].reset_index(drop=True)
     if frame.empty:
-        raise ReplayError("RawData holds no test patients yet: run `load` first")
+        raise ReplayError("RawData has no test patients yet: run `load` first")
     spelled = {
         column.name: frame[column.name].astype(int).tolist()
         if BY_NAME[column.name].kind is Kind.INTEGER
@@ -54,7 +54,8 @@ def read(settings: DataSettings) -> Encounters:
 def draw(encounters: Encounters, options: ReplayOptions) -> Iterator[tuple[Patient, bool]]:
     """Yield patients without end, each with whether they came back; the same seed gives the same ones.
 
-    Without a shift everyone comes once before anyone comes twice; else they are drawn with replacement.
+    Without a shift, every patient is used once before any is repeated; otherwise they are drawn with
+    replacement.
     """
     random = np.random.default_rng(options.seed)
     weights = shift.weights(encounters.frame, encounters.readmitted, options.shifts, options.positives)

@@ -1,4 +1,4 @@
-"""What a replay counted, and the table it ends with."""
+"""The counts of a replay, and its final table."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _MILLISECONDS: Final = 1_000
 
 @dataclass
 class Counts:
-    """What became of the requests and the outcomes; `seconds` is how long patients were sent."""
+    """The results of requests and outcomes; `seconds` is how long patients were sent."""
 
     sent: int = 0
     answered: int = 0
@@ -28,7 +28,7 @@ class Counts:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Return everything in words and numbers that JSON can hold."""
+        """Return everything as values for JSON."""
         p50, p99 = (
             (round(float(q) * _MILLISECONDS, 1) for q in np.quantile(self.latencies, (0.5, 0.99)))
             if self.latencies

@@ -10,7 +10,7 @@ from readmission_data.settings import DataSettings
 
 
 def replay(settings: DataSettings, api: ReplaySettings, options: ReplayOptions) -> dict[str, Any]:
-    """Replay test patients and return what was counted; raises `ReadmissionDataError`. Blocks."""
+    """Replay test patients and return the counts. Raise `ReadmissionDataError` if it fails. Blocks."""
     drawn = patients.draw(patients.read(settings), options)
 
     async def send() -> dict[str, Any]:

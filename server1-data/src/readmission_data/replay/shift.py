@@ -1,4 +1,4 @@
-"""How a replay moves its population: which patients are drawn more often. No value is ever made up."""
+"""How a replay shifts its population: it draws some patients more often. No value is ever invented."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -44,10 +44,10 @@ NAMED: Final[dict[str, Callable[[pd.DataFrame], Weights]]] = {
 def weights(
     frame: pd.DataFrame, readmitted: npt.NDArray[np.bool_], shifts: Sequence[str], positives: float | None
 ) -> Weights | None:
-    """Return the probability [n] with which each encounter is drawn; None where all are alike.
+    """Return the probability [n] of drawing each encounter, or None if all are equal.
 
-    `frame` is an encounters frame [n], `readmitted` its labels [n]. Raises `ReplayError` for a shift that
-    cannot be read or leaves nobody.
+    `frame` is an encounters frame [n], `readmitted` its labels [n]. Raise `ReplayError` for a shift that
+    cannot be parsed or leaves no patients.
     """
     if not shifts and positives is None:
         return None
@@ -68,7 +68,7 @@ def weights(
 
 
 def _reweighed(frame: pd.DataFrame, given: str) -> Weights:
-    """Read `FIELD=VALUE:WEIGHT,…`; a value that is not named keeps the weight 1."""
+    """Parse `FIELD=VALUE:WEIGHT,…`; values that are not named keep the weight 1."""
     name, equals, rest = given.partition("=")
     if not equals or name not in _FIELDS:
         named = ", ".join(NAMED)

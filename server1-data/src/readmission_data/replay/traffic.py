@@ -1,4 +1,4 @@
-"""Sends patients at a steady rate, and what became of them a while after each answer."""
+"""Send patients at a steady rate, and their outcomes some time after each prediction."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from readmission_data.replay.result import Counts
 _IN_FLIGHT: Final = 64
 _TIMEOUT_SECONDS: Final = 30.0
 _IDLE_SECONDS: Final = 1.0
-"""Well under a server's own patience: on a connection that it is closing just now a request is lost."""
+"""Well below a server's own time limit, because a request on a closing connection would be lost."""
 _OUTCOME_PAUSE: Final = 0.2
 _OUTCOMES_AT_ONCE: Final = 500
 
@@ -39,9 +39,9 @@ class Traffic:
         self._waiting: deque[tuple[float, str, bool]] = deque()
 
     async def send(self, patients: Iterator[tuple[Patient, bool]]) -> Counts:
-        """Send patients until all are sent or SIGINT or SIGTERM comes, which ends it early and in order.
+        """Send patients until all are sent, or until SIGINT or SIGTERM, which end it early and cleanly.
 
-        Raises `ReplayError` where the API is away at the start, or wants another token for outcomes.
+        Raise `ReplayError` if the API is unavailable at the start, or requires another token for outcomes.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,9 +68,9 @@ class Traffic:
         try:
             schema = await http.get("/model/schema")
         except httpx.HTTPError as error:
-            raise ReplayError(f"the API does not answer at {self._url} ({type(error).__name__})") from error
+            raise ReplayError(f"no response from the API at {self._url} ({type(error).__name__})") from error
         if schema.status_code != HTTPStatus.OK:
-            raise ReplayError(f"the API at {self._url} has no model: it answers {schema.status_code}")
+            raise ReplayError(f"the API at {self._url} has no model: status {schema.status_code}")
         return [field["name"] for field in schema.json()["fields"]]
 
     async def _send_patients(
@@ -83,7 +83,7 @@ class Traffic:
         options, running = self._options, set[asyncio.Task[None]]()
         slots = asyncio.Semaphore(_IN_FLIGHT)
         began = time.monotonic()
-        # The bar is not drawn where nobody looks.
+        # No progress bar without a terminal.
         with tqdm(total=options.count or None, unit=" patients", disable=None) as progress:
             while not self._stopped.is_set() and (not options.count or self.counts.sent < options.count):
                 if outcomes.done():
@@ -104,9 +104,9 @@ class Traffic:
             await asyncio.gather(*running)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not on when the replay was stopped."""
+        """Wait, but return early if the replay was stopped."""
         if seconds <= 0:
-            # Lets the answers in even where no pause is left.
+            # Processes responses even if there is no time to pause.
             await asyncio.sleep(0)
             return
         try:
@@ -136,14 +136,14 @@ class Traffic:
             counts.failed[str(answer.status_code)] += 1
 
     async def _send_outcomes(self, http: httpx.AsyncClient) -> None:
-        """Tell outcomes as they fall due until all are told; when stopped, only those that are due."""
+        """Report outcomes as they fall due until all are reported; when stopped, only those that are due."""
         while not self._all_answered.is_set() or (self._waiting and not self._stopped.is_set()):
             if not await self._send_due(http):
                 await asyncio.sleep(_OUTCOME_PAUSE)
         await self._send_due(http)
 
     async def _send_due(self, http: httpx.AsyncClient) -> bool:
-        """Tell the outcomes that are due, some hundreds at most; returns whether there were any."""
+        """Report the outcomes that are due, a few hundred at most; return whether there were any."""
         now, counts = time.monotonic(), self.counts
         due: list[dict[str, Any]] = []
         while self._waiting and self._waiting[0][0] <= now and len(due) < _OUTCOMES_AT_ONCE:
@@ -158,7 +158,7 @@ class Traffic:
             return True
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
             raise ReplayError(
-                "the API wants another token for outcomes: set READMISSION_API_TOKEN to its token"
+                "the API refuses the token for outcomes: set READMISSION_API_TOKEN to its token"
             )
         if answer.status_code == HTTPStatus.OK:
             told = answer.json()

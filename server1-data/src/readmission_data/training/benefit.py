@@ -1,4 +1,4 @@
-"""What a score is worth to a team that acts on it: net benefit, and how many calls find how many patients."""
+"""The value of a score for a team that acts on it: net benefit, and patients found per call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ THRESHOLDS: Final = (0.05, 0.10, 0.15, 0.20, 0.25, 0.30)
 """Risks at which somebody may decide to act."""
 
 SHARES: Final = (0.05, 0.10, 0.20)
-"""Shares of the patients whom a team may have time for."""
+"""Shares of the patients that a team may have time for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Flagging a share of the patients: how many of the flagged return, how many who return are flagged."""
+    """Flagging a share of the patients: the share of flagged who return, and of returning who are flagged."""
 
     flagged: float
     precision: float
@@ -36,8 +36,8 @@ def net_benefit(labels: Array, risks: Array, thresholds: Sequence[float] = THRES
     """Return the net benefit of acting at each threshold (Vickers and Elkin 2006).
 
     True positives per patient, less the false positives weighted by the odds of the threshold: acting at a
-    risk of 10 % says that one missed return is as bad as nine calls that were not needed. Risks of one give
-    the benefit of acting on everybody; acting on nobody has none.
+    risk of 10 % means that one missed return is as bad as nine unnecessary calls. Risks of one give the
+    benefit of acting on everybody; acting on nobody has no benefit.
     """
     found = []
     for threshold in thresholds:
@@ -49,7 +49,7 @@ def net_benefit(labels: Array, risks: Array, thresholds: Sequence[float] = THRES
 
 
 def workload(labels: Array, scores: Array, shares: Sequence[float] = SHARES) -> list[Workload]:
-    """Return what flagging each share of the highest scores finds; ties count in proportion."""
+    """Return the result of flagging each share of the highest scores; ties count in proportion."""
     at = Resample(Ranked(labels, scores), np.ones((1, len(labels))))
     hits = [float(np.interp(share * len(labels), at.totals[0], at.hits[0])) for share in shares]
     return [
@@ -61,7 +61,7 @@ def workload(labels: Array, scores: Array, shares: Sequence[float] = SHARES) -> 
 def rate_by_points(points: Array, labels: Array) -> Array:
     """Return the share of positives for each number of points from 0, made monotonic by pooling neighbours.
 
-    It turns an index into a risk. Points that no row has take their neighbour's.
+    This turns an index into a risk. Points that no row has get their neighbor's rate.
     """
     model = IsotonicRegression(out_of_bounds="clip").fit(points, labels)
     rates: Array = model.predict(np.arange(int(points.max()) + 1))

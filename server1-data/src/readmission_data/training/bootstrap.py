@@ -1,7 +1,7 @@
-"""Bootstrap intervals: how far a metric would swing on other patients of the same kind.
+"""Bootstrap intervals: how much a metric would vary on other patients of the same kind.
 
-Patients are drawn, not rows: encounters of one patient resemble each other, and drawing them apart would make
-the interval too narrow (Field and Welsh, "Bootstrapping clustered data", 2007).
+Patients are drawn, not rows: encounters of one patient resemble each other, and drawing them separately would
+make the interval too narrow (Field and Welsh, "Bootstrapping clustered data", 2007).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from readmission_data.training.metrics import METRICS, Array, Ranked, Resample
 LEVEL: Final = 0.95
 """Coverage of every interval."""
 
-# Resamples weighed at once: [16, 15,000] doubles are 2 MB, which stay in a processor's cache.
+# Resamples per chunk: [16, 15,000] doubles are 2 MB, which stay in a processor's cache.
 _CHUNK: Final = 16
 
 
@@ -82,8 +82,8 @@ def paired_bootstrap(
 ) -> Interval:
     """Return metric(a) - metric(b) on the same rows with its interval; the same draws serve both.
 
-    An interval above zero says that `a` is better than `b` on such patients, whatever the rows' own
-    difficulty.
+    An interval above zero means that `a` is better than `b` on such patients, no matter how difficult the
+    rows are.
     """
     return paired_bootstraps(labels, scores_a, scores_b, (metric,), samples, seed, clusters)[metric]
 
@@ -120,7 +120,7 @@ def _interval(value: float, drawn: Array, *, biased: bool) -> Interval:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     if biased:
-        # A sum of absolute gaps can only grow with noise, so its resamples lie above the value. The basic
+        # A sum of absolute gaps can only grow with noise, so its resamples are above the value. The basic
         # bootstrap turns that bias back (Davison and Hinkley 1997, section 5.2).
         low, high = max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     return Interval(value, float(low), float(high))

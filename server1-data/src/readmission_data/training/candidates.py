@@ -1,4 +1,4 @@
-"""The candidates: what each is built from, and which settings the search may try.
+"""The candidates: their estimators, and the settings that the search may try.
 
 All take float32 features of shape [n, features], are trained unweighted (a balanced class weight ruins the
 calibration and gains no ROC AUC), run on one thread, and convert exactly to ONNX. Trees see unscaled inputs:
@@ -41,7 +41,7 @@ def _random_forest(params: Params, seed: int) -> ClassifierMixin:
 
 
 def _hist_gradient_boosting(params: Params, seed: int) -> ClassifierMixin:
-    # No early stopping: its held-out part would be drawn by rows, and so share patients with the rest.
+    # No early stopping: its held-out part would be drawn by rows, and would share patients with the rest.
     return HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **params)
 
 
@@ -117,4 +117,4 @@ TRUSTED_TYPES: Final = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 )
-"""What skops may build, beyond its own list, when it reads a candidate back."""
+"""The types that skops may build, in addition to its own list, when it loads a candidate."""

@@ -1,4 +1,4 @@
-"""Which features a score rests on: how much ROC AUC is lost when one is shuffled."""
+"""The features that a score depends on: how much ROC AUC is lost when one is shuffled."""
 
 from typing import Final
 

@@ -66,7 +66,7 @@ def charlson(frame: pd.DataFrame) -> Array:
         return points
     found = comorbidity(
         score="charlson",
-        # The calculator wants an age; its points are not part of the column that is read.
+        # The calculator requires an age; the column that is read does not include its points.
         df=codes.assign(age=0),
         id_col="row",
         code_col="code",

@@ -1,4 +1,4 @@
-"""The runs of earlier trainings: found again when they finished, closed when they were killed."""
+"""The runs of earlier trainings: finished ones are found again, killed ones are closed."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def experiment(client: MlflowClient, tracking_uri: str, name: str = EXPERIMENT) 
         try:
             return str(client.create_experiment(name, artifact_location=_beside(tracking_uri, name)))
         except MlflowException:
-            # Another process was quicker.
+            # Another process was faster.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
@@ -51,7 +51,7 @@ def experiment(client: MlflowClient, tracking_uri: str, name: str = EXPERIMENT) 
 def finished(client: MlflowClient, experiment_id: str, key: str) -> TrainingResult | None:
     """Return the result of the finished training with this key, or None.
 
-    One counts only if its run ended well, named its result, and its model is still in the artifact store.
+    A training counts only if its run succeeded and recorded its result, and its model is still stored.
     """
     runs = _search(
         client, experiment_id, f"tags.{KEY} = '{key}' and tags.`{ROLE}` = '{TRAINING}'", "FINISHED"

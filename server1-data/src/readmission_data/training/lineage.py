@@ -1,4 +1,4 @@
-"""Where a training comes from: data, rules, code and settings, and the one key of them all."""
+"""The lineage of a training: data, rules, code and settings, and one key for all of them."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ _DECIDING: Final = (
     "bootstrap_samples",
     "seed",
 )
-"""The settings that change what a training gives."""
+"""The settings that change the result of a training."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Lineage:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the lineage that `to_json` gave."""
+        """Return the lineage that `to_json` returned."""
         return cls(**(values | {"batches": tuple(values["batches"])}))
 
     def training_key(self, settings: DataSettings) -> str:
@@ -111,7 +111,7 @@ def _code_digest() -> str:
 
 
 def _commit_of_checkout() -> str:
-    # An image has no checkout, and may have no git: then the setting tells the commit.
+    # An image has no checkout, and perhaps no git: then the setting names the commit.
     try:
         found = subprocess.run(  # noqa: S603
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],  # noqa: S607

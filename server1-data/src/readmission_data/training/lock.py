@@ -1,6 +1,6 @@
-"""One training at a time, whoever starts it and on whichever host.
+"""One training at a time, no matter who starts it on which host.
 
-A second training would take the running one for a killed one and close its runs, and a second registration
+A second training would mistake the running one for a killed one and close its runs, and a second registration
 would delete the files that the first one has not registered yet.
 """
 
@@ -21,7 +21,7 @@ SECTION: Final = "training"
 
 @contextmanager
 def one_training(settings: DataSettings) -> Iterator[None]:
-    """Hold the lock of CleanData's trainings. It ends with the process, however that ends.
+    """Hold the lock of CleanData's trainings. It ends with the process, for any reason.
 
     On MySQL it is a named lock of the server. On SQLite, which one host alone uses, it is a transaction in a
     small database next to CleanData's: CleanData itself stays free for readers and writers. Raise

@@ -1,7 +1,7 @@
-"""How good a score is: one implementation for a point estimate and for a thousand resamples of it.
+"""The metrics of a score: one implementation for a point estimate and for a thousand resamples.
 
-Every metric takes a `Resample`: rows sorted by falling score, and one row of weights a resample. A point
-estimate is a resample of weight one, so an interval can never measure something else than its value does.
+Every metric takes a `Resample`: rows sorted by descending score, and one row of weights per resample. A point
+estimate is a resample with weights of one, so an interval always measures the same as its value.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 TOP_FRACTION: Final = 0.10
-"""The share of rows that `recall_top10` and `precision_top10` look at."""
+"""The share of rows that `recall_top10` and `precision_top10` use."""
 
 CALIBRATION_BINS: Final = 10
 """Bins of equal mass, cut at quantiles of the scores: of equal width, those of high risk are near empty."""
@@ -192,7 +192,7 @@ METRICS: Final[dict[str, Callable[[Resample], Array]]] = {
     "weighted_f1": _weighted_f1,
     "accuracy": _accuracy,
 }
-"""Each takes a `Resample` and gives one value a resample.
+"""Each metric takes a `Resample` and returns one value per resample.
 
 NaN where there are no positives (or no negatives) to measure. `calibration_error` is the expected calibration
 error over ten bins of equal mass; `f1`, `precision`, `recall`, `weighted_f1` and `accuracy` are those of the

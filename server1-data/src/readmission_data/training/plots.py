@@ -1,7 +1,7 @@
-"""The plots of a candidate that people look at.
+"""The plots of a candidate.
 
-Each is a `Figure` of its own, without pyplot's global state. Colours are those of Okabe and Ito, which people
-with a colour vision deficiency tell apart; a shape or a line style says the same again.
+Each is a separate `Figure`, without pyplot's global state. Colors are those of Okabe and Ito, which people
+with a color vision deficiency can distinguish; a shape or a line style repeats the information.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ ORANGE: Final = "#D55E00"
 GREY: Final = "#7F7F7F"
 
 FEW: Final = 20
-"""A group with fewer positives than this is drawn pale: its figures say little."""
+"""Groups with fewer positives are drawn pale, because their figures mean little."""
 
 
 def _figure(title: str, *, width: float = 6.0, height: float = 5.0) -> tuple[Figure, Axes]:
@@ -32,7 +32,7 @@ def _figure(title: str, *, width: float = 6.0, height: float = 5.0) -> tuple[Fig
 
 
 def tidy(axes: Axes) -> None:
-    """Take away the frame and draw a quiet grid."""
+    """Remove the frame and draw a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#E5E5E5", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -132,7 +132,7 @@ def confusion(labels: Array, scores: Array, threshold: float) -> Figure:
 def importance(table: pd.DataFrame, top: int = 20) -> Figure:
     """Return the features whose shuffling costs most ROC AUC; `table` is `permutation_importance`'s."""
     shown = table.head(top).iloc[::-1]
-    figure, axes = _figure("What the score rests on, validation split", width=9, height=6)
+    figure, axes = _figure("Most important features, validation split", width=9, height=6)
     axes.barh(shown["feature"], shown["importance"], xerr=shown["spread"], color=BLUE, ecolor=GREY)
     axes.grid(visible=False, axis="y")
     axes.locator_params(axis="x", nbins=6)

@@ -1,4 +1,4 @@
-"""What a candidate leaves in MLflow: figures, tables, plots and the fitted estimator itself."""
+"""The record of a candidate in MLflow: figures, tables, plots and the fitted estimator."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,7 +31,7 @@ _VALIDATION_INTERVALS: Final = ("roc_auc", "average_precision")
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate's scores on the three splits, its threshold, and how good both are."""
+    """A candidate's scores on the three splits, its threshold, and the metrics of both."""
 
     scores: dict[str, Array]
     threshold: float
@@ -92,7 +92,7 @@ def record(fitted: Fitted, measured: Measured, data: TrainingData, settings: Dat
             "train_rows": len(data.train.labels),
         }
     )
-    # Before the metrics: MLflow would read back the history of each, to write it into the model as well.
+    # Before the metrics, because MLflow would read the history of each one to write it into the model.
     model_uri, model_id = _log_estimator(fitted, len(data.feature_names))
     _log_metrics(fitted, measured, model_id)
     with TemporaryDirectory(prefix="readmission-") as folder:
@@ -104,7 +104,7 @@ def record(fitted: Fitted, measured: Measured, data: TrainingData, settings: Dat
 
 def _log_metrics(fitted: Fitted, measured: Measured, model_id: str) -> None:
     now = int(time() * 1000)
-    # MLflow's stores differ in what they make of a NaN: what could not be measured is left out.
+    # MLflow's stores handle NaN differently, so metrics that could not be measured are omitted.
     values = {name: value for name, value in measured.metrics.items() if np.isfinite(value)}
     values |= {
         "threshold": measured.threshold,

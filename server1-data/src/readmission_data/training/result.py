@@ -1,4 +1,4 @@
-"""What a training hands to the next task, and how that task gets at it from another process or host."""
+"""The result of a training, and how the next task reads it from another process or host."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FEATURES_FILE: Final = "feature_info.parquet"
 LINEAGE_FILE: Final = "lineage.json"
 SUBGROUPS_FILE: Final = "subgroups.json"
 
-# The name that MLflow's scikit-learn flavour gives the file.
+# The file name of MLflow's scikit-learn flavor.
 _MODEL_FILE: Final = "model.skops"
 
 
@@ -59,20 +59,20 @@ class TrainingResult:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the result that `to_json` gave."""
+        """Return the result that `to_json` returned."""
         return cls(**values)
 
 
 def load_estimator(settings: DataSettings, result: TrainingResult) -> ClassifierMixin:
     """Return the best candidate, fitted; `predict_proba` takes float32 [n, features] by rank.
 
-    It is read with skops, which builds none but the types that `TRUSTED_TYPES` names: no pickle is opened.
-    Raises TrainingError where the model is not in the artifact store.
+    It is loaded with skops, which builds only the types in `TRUSTED_TYPES`: nothing is unpickled. Raise
+    `TrainingError` if the model is not in the artifact store.
     """
     client = MlflowClient(settings.tracking_uri)
     with TemporaryDirectory(prefix="readmission-") as folder:
         try:
-            # By its place, not its `models:/` URI: MLflow looks that up in the process's own tracking server.
+            # By its path, not its `models:/` URI, which MLflow resolves in the process's own tracking server.
             model = client.get_logged_model(result.model_uri.removeprefix("models:/"))
             path = download_artifacts(
                 artifact_uri=f"{model.artifact_location}/{_MODEL_FILE}",
@@ -89,7 +89,7 @@ def load_estimator(settings: DataSettings, result: TrainingResult) -> Classifier
 def load_encoding(settings: DataSettings, result: TrainingResult) -> Encoding:
     """Return the encoding of the features that the candidates were trained on, by rank.
 
-    CleanData may hold another by now. Raises TrainingError where it is not in the artifact store.
+    CleanData may contain another one by now. Raise `TrainingError` if it is not in the artifact store.
     """
     features = read_features(_read_frame(settings, result.run_id, FEATURES_FILE))
     return Encoding.from_frame(features, _read_frame(settings, result.run_id, ENCODING_FILE))
@@ -101,7 +101,7 @@ def load_metrics(settings: DataSettings, result: TrainingResult) -> dict[str, fl
 
 
 def load_lineage(settings: DataSettings, result: TrainingResult) -> Lineage:
-    """Return where the training came from."""
+    """Return the lineage of the training."""
     return Lineage.from_json(_read_json(settings, result.run_id, LINEAGE_FILE))
 
 

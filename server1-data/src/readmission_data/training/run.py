@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 PROCESSED_FOLDER: Final = "processed"
 
-# What MLflow calls the use of each split.
+# MLflow's name for the use of each split.
 _CONTEXTS: Final = {"train": "training", "validation": "validation", "test": "testing"}
 
 SYNTHETIC_NOTE: Final = (
@@ -65,7 +65,7 @@ def train(settings: DataSettings) -> TrainingResult:
             return found
         if lineage.synthetic:
             log.warning("training on SYNTHETIC data: the model says nothing about real patients")
-        # On one thread sums are added in one order, so the same data gives the same model to the last bit.
+        # One thread adds in one order, so the same data leads to the same model, bit for bit.
         with threadpool_limits(limits=1):
             return _Training(settings, data, lineage, key, experiment_id).run(names)
 
@@ -81,7 +81,7 @@ def _chosen(settings: DataSettings) -> list[str]:
 
 @dataclass(frozen=True)
 class _Training:
-    """What all runs of one training share."""
+    """The common data of all runs of a training."""
 
     settings: DataSettings
     data: TrainingData
@@ -113,13 +113,13 @@ class _Training:
                 results = [self._candidate(fitted, parent.info.run_id) for fitted in candidates]
             best = max(results, key=lambda result: result.choosing_average_precision)
             mlflow.log_metric("best_choosing_average_precision", best.choosing_average_precision)
-            # The last word before the run ends: a run without it does not count.
+            # Written last: a run without it does not count.
             mlflow.set_tags({"best_candidate": best.candidate, ledger.RESULT: json.dumps(best.to_json())})
         return best
 
     def _fitted(self, name: str) -> Fitted:
         trials, seed = self.settings.search_trials, self.settings.seed
-        # OpenMP counts its threads for each thread that calls it.
+        # OpenMP's thread limit is set per calling thread.
         with threadpool_limits(limits=1):
             return search(name, self.data.train, self.data.choosing, trials=trials, seed=seed)
 
@@ -195,6 +195,6 @@ class _Training:
 
     def _record_inputs(self) -> None:
         with warnings.catch_warnings():
-            # MLflow's hint that whole numbers cannot hold missing values: ours never are.
+            # MLflow's hint that integers cannot represent missing values; ours are never missing.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
             mlflow.log_inputs(self._datasets, list(_CONTEXTS.values()), [None] * len(_CONTEXTS))

@@ -1,4 +1,4 @@
-"""For whom the score is worse: quality on test by race, gender and age."""
+"""Quality of the score on test by race, gender and age."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,7 +13,7 @@ from readmission_data.training.metrics import Array, evaluate
 GROUP_COLUMNS: Final = ("race", "gender", "age")
 
 SMALLEST: Final = 10
-"""A group of fewer encounters is counted but not described: its figures would be about persons."""
+"""Smaller groups are counted but not described, because their figures would be about individuals."""
 
 _METRICS: Final = ("average_precision", "recall", "precision", "calibration_error")
 

@@ -136,7 +136,7 @@ def test_a_label_keeps_its_patient(frame, readmitted):
     [
         (["--positives", "1.5"], "--positives is a share"),
         (["--rate", "-1"], "cannot be below 0"),
-        ([], "RawData holds no test patients"),
+        ([], "RawData has no test patients"),
     ],
 )
 def test_what_has_to_be_mended_first_is_said_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
