@@ -108,7 +108,7 @@ class _Field(_Part):
     name: str
     group: str
     required: bool = Field(description="A request must carry it")
-    absent: str | None = Field(description="What stands for the field where a request leaves it out")
+    absent: str | None = Field(description="The default if a request omits the field")
     used: bool = Field(description="The graph takes it; the other fields are checked and logged only")
     label: Words
     help: Words
@@ -116,7 +116,7 @@ class _Field(_Part):
     @model_validator(mode="after")
     def _absent_if_optional(self) -> Self:
         if self.required != (self.absent is None):
-            raise ValueError("an optional field names what stands for it, a required one does not")
+            raise ValueError("an optional field needs a default, a required one must not have one")
         return self
 
 
@@ -235,7 +235,7 @@ class Condition(_Part):
 class Contradiction(_Part):
     """Values that contradict each other. Serving warns but still answers."""
 
-    when: list[Condition] = Field(min_length=1, description="All of them have to be true")
+    when: list[Condition] = Field(min_length=1, description="All of them must be true")
     message: Words = Field(description="One sentence to show with the answer")
 
 
@@ -283,7 +283,7 @@ class InputSchema(_Part):
     graph: Graph
     threshold: float = Field(gt=0, lt=1, description="A risk at or above it is flagged")
     flagged_fraction: Share = Field(description="Share of the validation split at or above the threshold")
-    missing: Level = Field(description="How a missing value is spelled and shown")
+    missing: Level = Field(description="The mark and the label of a missing value")
     groups: list[Group]
     fields: list[AnyField]
     icd9_groups: Icd9Groups
