@@ -15,7 +15,7 @@ CREATE TABLE predictions (
 );
 CREATE INDEX predictions_request ON predictions (request_id, number);
 
--- What became of a patient. At most one line a prediction: a later outcome takes the place of an earlier one. Where
+-- The outcome of a patient. At most one row per prediction: a later outcome replaces an earlier one. Where
 -- two predictions bear the same request id and number, it belongs to the later one.
 CREATE TABLE outcomes (
   id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

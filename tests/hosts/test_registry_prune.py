@@ -18,7 +18,7 @@ TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 @pytest.fixture
 def address(tmp_path):
-    """Return the address of a registry of its own on loopback."""
+    """Return the address of a separate registry on loopback."""
     assert shutil.which("docker-registry"), "docker-registry is missing: .ci/system-parts installs it"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

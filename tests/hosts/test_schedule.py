@@ -15,7 +15,7 @@ PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 @pytest.fixture(scope="module")
 def units(tmp_path_factory):
-    """Return the folder with the units, written for an inventory of its own."""
+    """Return the folder with the units, written for a separate inventory."""
     folder = tmp_path_factory.mktemp("schedule")
     inventory = folder / "hosts.yml"
     inventory.write_text("all: {children: {data: {}, tracking: {}, serving: {}}}\n")

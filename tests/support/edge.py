@@ -19,7 +19,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 KUBELET = 8081
 """The port that only the kubelet asks, without TLS."""
-# The workers read the file of passwords, which is in a folder of whoever runs the tests.
+# The workers read the file of passwords, which is in a folder of the user who runs the tests.
 MAIN = """
 {user}
 pid {home}/nginx.pid;

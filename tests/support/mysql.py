@@ -80,7 +80,9 @@ class Server:
     def create_database(self, name: str) -> str:
         """Create an empty database and a user of that name with rights on nothing else; return its URL."""
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
-            raise ValueError(f"{name!r} is no database name: lower case, digits and _, at most 32")
+            raise ValueError(
+                f"{name!r} is not a valid database name: use lower case, digits and _, at most 32"
+            )
         password = secrets.token_urlsafe(12)
         pattern = name.replace("_", r"\_")
         self.execute(

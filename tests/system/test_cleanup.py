@@ -1,4 +1,4 @@
-"""What the nightly cleanups remove and what they leave: the real Airflow and MLflow, with real stores."""
+"""The nightly cleanups with real Airflow, MLflow and stores: what they remove, and what they keep."""
 
 import os
 import sqlite3
@@ -22,7 +22,7 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory):
-    """Return the environment of an Airflow with a migrated database of its own."""
+    """Return the environment of an Airflow with its own migrated database."""
     folder = tmp_path_factory.mktemp("airflow")
     environment = {
         **os.environ,

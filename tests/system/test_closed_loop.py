@@ -103,7 +103,7 @@ class World:
     prometheus: Prometheus
 
     def version(self) -> str:
-        # By a connection of its own: one that was idle may be closed by the server as it is used.
+        # With a new connection: the server may close an idle one while it is used.
         return httpx.get(f"{self.service.url}/model", timeout=60).json()["version"]
 
     def firing(self) -> set[str]:

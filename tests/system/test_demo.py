@@ -75,7 +75,7 @@ def test_the_real_data_set_from_csv_to_a_prediction(real_dataset, tmp_path):
 
 @pytest.mark.timeout(1200)
 def test_without_any_data_set_it_says_so_loudly(tmp_path):
-    # A checkout with no data beside it: the tracked files, and this one's environments.
+    # A checkout without data next to it: the tracked files, and this one's environments.
     checkout = tmp_path / "clone" / "checkout"
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],

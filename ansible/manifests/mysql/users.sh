@@ -52,7 +52,7 @@ user() {
   echo "ALTER USER '$1'@'%' IDENTIFIED BY '$secret' REQUIRE ${2:-NONE};"
 }
 
-# The function `grants`, beside this file.
+# The function `grants`, next to this file.
 # shellcheck source=/dev/null
 source "$(dirname "$0")/grants.sh"
 

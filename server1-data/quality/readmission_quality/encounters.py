@@ -40,10 +40,10 @@ class Encounters:
 
 
 def read(settings: DataSettings, *, patients: int | None = None) -> Encounters:
-    """Load the data set into a RawData of its own and return the cohort.
+    """Load the data set into a separate RawData and return the cohort.
 
-    `patients` keeps that many of the patients, drawn with the settings' seed. Raises a ReadmissionDataError
-    where the data set cannot be had.
+    `patients` keeps that many of the patients, drawn with the settings' seed. Raise a `ReadmissionDataError`
+    if the data set is not available.
     """
     source = dataset.find(settings)
     with tempfile.TemporaryDirectory() as folder:

@@ -135,7 +135,7 @@ def cross_validate(
 
 
 def fold_numbers(patients: npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the fold [n] of each encounter; a patient lies in one fold as a whole."""
+    """Return the fold [n] of each encounter; all encounters of a patient are in one fold."""
     numbers = np.empty(len(patients), dtype=np.int64)
     for fold, (_, test) in enumerate(
         GroupKFold(folds, shuffle=True, random_state=seed).split(patients, groups=patients)

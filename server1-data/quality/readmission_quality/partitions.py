@@ -75,7 +75,7 @@ def spread(drawn: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict
 def _parted(
     patients: npt.NDArray[np.int64], seed: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return masks [n] of train and test; a patient lies on one side as a whole."""
+    """Return masks [n] of train and test; all encounters of a patient are on one side."""
     who, member = np.unique(patients, return_inverse=True)
     place = np.random.default_rng(seed).permutation(len(who))[member] / len(who)
     return place < _TRAIN, place >= _TEST

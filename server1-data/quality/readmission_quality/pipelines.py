@@ -115,7 +115,7 @@ def _group(code: str) -> str:
 
 
 def _fields(frame: pd.DataFrame, diagnosis: Callable[[str], str]) -> pd.DataFrame:
-    """Return the 46 predictors, missing spelled "?" and diagnoses rewritten."""
+    """Return the 46 predictors, with "?" for missing values and rewritten diagnoses."""
     columns = {}
     for column in PREDICTORS:
         values = frame[column.name]

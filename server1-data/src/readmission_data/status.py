@@ -21,7 +21,7 @@ _REPORTED = ("roc_auc", "average_precision")
 def status(settings: DataSettings) -> dict[str, Any]:
     """Return the state of RawData, CleanData and the newest model version, as values for JSON.
 
-    `current` tells that the newest version was trained on every batch that RawData has, and that its aliases
+    `current` is true if the newest version was trained on every batch that RawData has, and its aliases
     are settled. Of a version that the gate has not judged yet, `gate` and `gate_reason` are None.
     """
     raw = _raw(settings)

@@ -93,7 +93,7 @@ class Node:
     def _run_pod(self, workload: Workload, instead: Sequence[str] = ()) -> str:
         said = ""
         for container in workload.pod.get("initContainers", []):
-            # Four pods of Airflow wait for the same migration; each wait starts an Airflow of its own.
+            # Four pods of Airflow wait for the same migration; each wait starts another Airflow.
             words = (
                 container["image"],
                 *container.get("command", []),

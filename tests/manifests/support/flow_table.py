@@ -75,7 +75,7 @@ def _reached(
 def _sources(pod: str, objects: Sequence[Object]) -> str:
     [workload] = [one for one in workloads(objects) if one.name == pod]
     names = {f"{address}/32": server for server, address in HOSTS.items()}
-    names["0.0.0.0/0"] = "whom the firewall lets in"
+    names["0.0.0.0/0"] = "clients that the firewall admits"
     return ", ".join(sorted({names[net] for net, _ in Network(objects).from_outside(workload)}))
 
 

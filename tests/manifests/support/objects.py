@@ -26,7 +26,7 @@ class Workload:
 
     @property
     def runs(self) -> bool:
-        """Whether it runs on and on, and so needs probes and a budget."""
+        """Whether it runs permanently, and so needs probes and a disruption budget."""
         return self.kind in RUNNING
 
     @property

@@ -1,4 +1,4 @@
-"""Who is told of which alert, and what follows from another is not sent: the real Alertmanager."""
+"""The receivers of alerts, and the inhibition of consequential alerts, with the real Alertmanager."""
 
 import json
 import subprocess

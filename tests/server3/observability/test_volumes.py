@@ -1,4 +1,4 @@
-"""How large volumes are: the script of the hosts."""
+"""The hosts' script that measures volumes."""
 
 import re
 import subprocess

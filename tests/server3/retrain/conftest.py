@@ -31,14 +31,14 @@ def airflow(airflow_server: Airflow) -> Airflow:
 
 @pytest.fixture
 def webhook(airflow: Airflow, tmp_path: Path) -> Iterator[Webhook]:
-    """The webhook as a process of its own, not started yet."""
+    """The webhook as a separate process, not started yet."""
     process = Webhook(tmp_path, airflow.url)
     yield process
     process.kill()
 
 
 class Clock:
-    """The time that a webhook goes by; a test moves it."""
+    """The webhook's clock, which a test can move."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -137,7 +137,7 @@ def test_what_could_not_be_started_is_asked_for_again(timed, airflow, settings, 
     assert (answer.status_code, answer.json()["result"]) == (503, result)
     assert "wrong" not in answer.text
     assert counted(client, "retrain_deliveries") == {result: 1}
-    # Nothing stands in the way once it is mended.
+    # After the fix, the run can start.
     assert timed().post("/alerts", json=delivery(drift())).json()["result"] == "started"
     assert len(airflow.runs()) == 1
 

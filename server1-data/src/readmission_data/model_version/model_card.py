@@ -166,7 +166,7 @@ def _beyond_the_split(schema: InputSchema, report: CandidateFigures | None) -> s
         return ""
     lines = [
         "## Beyond this split",
-        f"Figures of `{schema.candidate}` at its first settings, fitted anew for each row.",
+        f"Figures of `{schema.candidate}` at its first settings, fitted again for each row.",
         "",
         "| | ROC AUC | Average precision | Calibration error |",
         "|---|---|---|---|",

@@ -60,7 +60,7 @@ def erase(settings: DataSettings, patient: int, request_ids: frozenset[str] = fr
 
 
 def apply(settings: DataSettings) -> Report:
-    """Erase again whoever was erased before: a restore may have brought them back."""
+    """Erase all earlier erased patients again: a restore may have brought them back."""
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         erased = tombstones.erased(connection, settings)
     return _apply(settings, erased, frozenset())

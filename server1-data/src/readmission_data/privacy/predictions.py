@@ -35,7 +35,7 @@ def erase(
 ) -> tuple[int, int]:
     """Delete predictions by their fields or their request, and their outcomes; return how many of each.
 
-    The whole log is read, some thousand rows at a time, and each part is a transaction of its own: a run that
+    The whole log is read, some thousand rows at a time, and each part is a separate transaction: a run that
     is killed goes on from the start and finds what is left.
     """
     predictions = outcomes = 0

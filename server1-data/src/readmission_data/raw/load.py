@@ -50,7 +50,7 @@ def load_next(settings: DataSettings) -> LoadResult:
     """Load the next batch, or find nothing new.
 
     Rows, rejected rows and their ledger line commit together: a load that is killed leaves nothing, and one
-    that loses its connection is tried again as a whole. Two loads at once take turns. Raise a
+    that loses its connection is retried completely. Two loads at once take turns. Raise a
     `ReadmissionDataError` if the source cannot be read, and `NothingLoadedError` if a source's first batch
     has no valid row; its rows are then in `rejected_rows`.
     """

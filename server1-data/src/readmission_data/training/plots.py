@@ -141,7 +141,7 @@ def importance(table: pd.DataFrame, top: int = 20) -> Figure:
 
 
 def by_group(table: pd.DataFrame) -> Figure:
-    """Return mean risk beside observed rate, and ROC AUC with its interval, for each level of each group."""
+    """Return mean risk and observed rate, and ROC AUC with its interval, for each level of each group."""
     rows = table.iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(10, 0.32 * len(rows) + 1.6), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

@@ -138,7 +138,7 @@ def _write_tables(
     for name, rows in (("validation", data.validation), ("test", data.test)):
         frame = pd.DataFrame({KEY: rows.encounter_ids, LABEL: rows.labels, "score": measured.scores[name]})
         frame.to_parquet(folder / "scores" / f"{name}.parquet", index=False)
-    # MLflow shows it as a table beside those of other runs.
+    # MLflow shows it as a table next to those of other runs.
     mlflow.log_table(by_group, SUBGROUPS_FILE)
 
 

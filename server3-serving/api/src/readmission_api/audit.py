@@ -113,7 +113,7 @@ class AuditTrail:
         headers: Mapping[bytes, bytes],
         status: int,
     ) -> None:
-        """Take in an answered request; never waits. A request that nobody was let in for is not one."""
+        """Take in an answered request; never waits. Unauthorized requests are not recorded."""
         action = ACTIONS.get(path)
         if action is None or self.state == "off" or status == _UNAUTHORIZED:
             return

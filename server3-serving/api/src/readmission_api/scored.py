@@ -1,4 +1,4 @@
-"""Scored patients, and the queue that hands them to a thread that works for no request."""
+"""Scored patients, and the queue that passes them to a background thread."""
 
 import threading
 from collections import deque

@@ -89,7 +89,7 @@ BOARD: Final = Board(
                 graph(
                     "Edges and their authority",
                     "Time until the certificate of each edge, or one of its chain, expires. An alert fires "
-                    "under the line.",
+                    "below the line.",
                     "s",
                     Query("probe_ssl_earliest_cert_expiry - time()", "{{job}} {{instance}}"),
                     Query(
@@ -101,7 +101,7 @@ BOARD: Final = Board(
                 ),
                 graph(
                     "Files of MicroK8s",
-                    "Time until each certificate in a host's files expires. An alert fires under the line.",
+                    "Time until each certificate in a host's files expires. An alert fires below the line.",
                     "s",
                     Query("readmission_certificate_not_after_seconds - time()", "{{instance}} {{path}}"),
                     width=12,
@@ -133,7 +133,7 @@ BOARD: Final = Board(
                     ),
                 ),
                 graph(
-                    "Containers killed for memory",
+                    "Containers that ran out of memory",
                     "Containers whose last or only end was by the kernel, for memory.",
                     "short",
                     Query(
@@ -151,7 +151,7 @@ BOARD: Final = Board(
             (
                 graph(
                     "Notifications sent",
-                    "Notifications that Alertmanager sent in the last hour, by way.",
+                    "Notifications that Alertmanager sent in the last hour, by channel.",
                     "short",
                     Query(
                         "sum by (integration) (increase("
@@ -162,7 +162,7 @@ BOARD: Final = Board(
                 ),
                 graph(
                     "Notifications that failed",
-                    "Notifications that Alertmanager could not send in the last hour, by way.",
+                    "Notifications that Alertmanager could not send in the last hour, by channel.",
                     "short",
                     Query(
                         "sum by (integration) (increase("

@@ -216,7 +216,7 @@ BOARD: Final = Board(
             (
                 graph(
                     "Free disk",
-                    "Free share of each file system. An alert fires under the line.",
+                    "Free share of each file system. An alert fires below the line.",
                     "percentunit",
                     Query(
                         f'node_filesystem_avail_bytes{{job="node",{_REAL_DISKS}}}'

@@ -67,7 +67,7 @@ def test_the_graph_is_the_model(real: Real, name: str) -> None:
 
 
 def test_every_code_of_the_data_set_is_grouped_alike(real: Real) -> None:
-    """All ICD-9 codes as the CSV spells them, each at all three places, the rest of the patient the same."""
+    """All ICD-9 codes as in the CSV, each in all three fields, with the rest of the patient unchanged."""
     codes = sorted({code for place in (1, 2, 3) for code in real.frame[f"diag_{place}"].dropna()})
     assert {"8", "250.83", "V45"} <= set(codes)
     patient = pd.DataFrame([examples.PATIENTS[1]] * len(codes))

@@ -175,7 +175,7 @@ def test_the_report_shows_groups_and_lace(rows: Rows, truth: np.ndarray) -> None
 
 
 def rivals(truth: np.ndarray, number: int, seed: int) -> list[np.ndarray]:
-    """Fits that know equally much: the truth, each with an error of its own."""
+    """Equally good fits: the truth, each with a separate error."""
     random = np.random.default_rng(seed)
     odds = np.log(truth / (1 - truth))
     return [1 / (1 + np.exp(-odds - random.normal(0, 0.5, N))) for _ in range(number)]

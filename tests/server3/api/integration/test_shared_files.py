@@ -22,7 +22,7 @@ def shared_files(tmp_path):
 
 @pytest.fixture
 def new_pod(new_service, shared_registry, shared_files, tmp_path):
-    """Call it for an API pod with a disk of its own, as a new pod has."""
+    """A function that returns an API pod with its own disk, like a new pod."""
     numbers = iter(range(100))
 
     def create(registry=shared_registry, **settings):

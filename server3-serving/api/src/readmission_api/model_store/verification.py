@@ -20,7 +20,7 @@ _WARM_UP_SIZES: Final = (1, 2, 8, 32)
 def verify_manifest(folder: Path, manifest_sha256: str) -> tuple[str, ...]:
     """Check the manifest against the registry's hash and each file against the manifest.
 
-    Returns the names of the files; raises `ModelRefusedError`.
+    Return the names of the files. Raise `ModelRefusedError` if one differs.
     """
     manifest = read_file(folder, MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
@@ -30,7 +30,7 @@ def verify_manifest(folder: Path, manifest_sha256: str) -> tuple[str, ...]:
     except ValueError:
         raise ModelRefusedError("files", f"{MANIFEST} is no JSON") from None
     if not isinstance(files, dict):
-        raise ModelRefusedError("files", f"{MANIFEST} is no list of files")
+        raise ModelRefusedError("files", f"{MANIFEST} is not a list of files")
     for name, sha256 in files.items():
         if not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise ModelRefusedError("files", f"{MANIFEST} names a file outside of the version")
@@ -42,7 +42,7 @@ def verify_manifest(folder: Path, manifest_sha256: str) -> tuple[str, ...]:
 def load(folder: Path, version: ModelVersion) -> Predictor:
     """Load a version that is ready to serve: hashes right, golden rows right, warm.
 
-    Raises `ModelRefusedError`.
+    Raise `ModelRefusedError` if it must not serve.
     """
     files = verify_manifest(folder, version.manifest_sha256)
     schema_text = read_file(folder, SCHEMA)

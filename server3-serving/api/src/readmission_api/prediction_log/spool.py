@@ -41,7 +41,7 @@ class Spool:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waited when this process last looked."""
+        """Whether nothing was waiting at the last check of this process."""
         return self._bytes == 0
 
     def put(self, name: str, rows: Sequence[LogRow]) -> None:
@@ -61,7 +61,7 @@ class Spool:
         self._instruments.spooled.inc(len(rows))
 
     def waiting(self) -> list[str]:
-        """Return the names of the slices of all pods, oldest first. Raises `SharedFilesError`."""
+        """Return the names of all pods' slices, oldest first. Raise `SharedFilesError` if that fails."""
         entries = self._files.list(_WAITING)
         self._listed = time.monotonic()
         self._note_bytes(sum(entry.size or 0 for entry in entries))

@@ -187,7 +187,7 @@ def _check(schema: InputSchema) -> None:
         raise ModelRefusedError("schema", "input_schema.json names a field twice")
     for name in (*schema.graph.numeric, *schema.graph.categorical):
         if name not in by_name:
-            raise ModelRefusedError("schema", f"the graph wants {name}, which is no field of the schema")
+            raise ModelRefusedError("schema", f"the graph takes {name}, which is not a field of the schema")
     for name in schema.graph.numeric:
         if by_name[name].kind != "integer":
             raise ModelRefusedError("schema", f"the graph takes {name} as a number, the schema does not")
@@ -227,7 +227,7 @@ def _check_field(field: Field) -> None:
         raise ModelRefusedError("schema", f"the schema does not say what {field.name} may be")
     _check_bins(field.name, field.distribution)
     if not field.required and field.absent is None:
-        raise ModelRefusedError("schema", f"the schema does not say what stands for a missing {field.name}")
+        raise ModelRefusedError("schema", f"the schema has no default for a missing {field.name}")
 
 
 def _check_bins(what: str, distribution: Distribution | None) -> None:
