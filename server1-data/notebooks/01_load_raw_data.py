@@ -10,10 +10,10 @@
 # # 1 · Load the raw data
 #
 # Brings the data set into **RawData**, batch after batch, with the code that the DAG `load_raw_data`
-# runs, and then looks at what came in: the ledger, the splits, the rows that were refused.
+# runs, and then shows what was loaded: the ledger, the splits, the rejected rows.
 #
-# Each load is one transaction. To run this notebook again costs nothing: what the ledger has is not
-# loaded twice. Where the databases are, which data set is taken and how large a batch is are
+# Each load is one transaction. You can run this notebook again: what the ledger contains is not
+# loaded twice. The databases, the data set and the size of a batch are
 # [settings](../src/readmission_data/settings.py), environment variables that begin with `READMISSION_`.
 
 # %%
@@ -39,7 +39,7 @@ print("RawData  ", databases.shown(settings.raw_url))
 print("CleanData", databases.shown(settings.clean_url))
 
 # %% [markdown]
-# ## Begin anew, if you want to
+# ## Start again, if you want to
 #
 # With `READMISSION_EMPTY_DATABASES=true` both databases are emptied first. By default nothing is removed.
 # Models and predictions stay as they are in either case.
@@ -54,9 +54,9 @@ else:
 # %% [markdown]
 # ## Load, batch by batch
 #
-# A batch has `READMISSION_BATCH_SIZE` train rows. The first one brings validation and test whole, so that
-# every model is measured on the same patients, however much of train there is. The last line has no batch
-# where the source had nothing new.
+# A batch has `READMISSION_BATCH_SIZE` train rows. The first one loads all of validation and test, so that
+# every model is measured on the same patients, however much of train is loaded. The last line has no batch
+# if the source had nothing new.
 
 # %%
 loads = pd.DataFrame(list(load_all(settings))).drop(columns=["source", "exhausted"])
@@ -65,8 +65,8 @@ loads.style.hide(axis="index").format(thousands=",", precision=0, na_rep="nothin
 # %% [markdown]
 # ## The ledger
 #
-# Every row that was read is accounted for: it went to a split, was known already, or was refused. The
-# tables have to hold what the ledger says.
+# Every row that was read is accounted for: it went to a split, was already known, or was rejected. The
+# tables must contain what the ledger says.
 
 # %%
 with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
@@ -114,7 +114,7 @@ plt.show()
 # ## The splits
 #
 # A patient's split is a salted hash of the patient's number, so all encounters of a patient are in the
-# same one. The shares are of patients and come near 70, 15 and 15 %.
+# same split. The shares are of patients and are close to 70, 15 and 15 %.
 
 # %%
 checks.check_patients_apart({str(split): frame for split, frame in splits.items()})
@@ -149,9 +149,9 @@ axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# ## What was refused
+# ## Rejected rows
 #
-# A row that breaks the schema never reaches the tables; it is kept as it came in `rejected_rows`. Here
+# A row that violates the schema never reaches the tables; it is kept unchanged in `rejected_rows`. Here
 # are the reasons, without the rows.
 
 # %%
@@ -161,10 +161,10 @@ else:
     display(refused.groupby(["batch", "reason"]).size().rename("rows").reset_index())
 
 # %% [markdown]
-# ## What is missing
+# ## Missing values
 #
-# The CSV spells a missing value `?`; RawData holds NULL. `weight` is missing nearly always, so no model
-# sees it.
+# A missing value is `?` in the CSV and NULL in RawData. `weight` is nearly always missing, so no model
+# uses it.
 
 # %%
 everyone = pd.concat(splits.values(), ignore_index=True)
@@ -181,7 +181,7 @@ axes.grid(visible=False, axis="y")
 plt.show()
 
 # %% [markdown]
-# ## Who they are
+# ## The patients
 #
 # Bars: encounters by age. Line: the share that came back within 30 days, of the train split, with 95 %
 # intervals (normal approximation).

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # 2 · Verify the preprocessing
 #
-# Takes nobody's word for it that the processed tables of **CleanData** are right: each rule is checked
-# against **RawData** here, and a broken one stops the notebook. Then some pictures.
+# Verifies that the processed tables of **CleanData** are right: each rule is checked
+# against **RawData** here, and a violation stops the notebook. Plots follow.
 #
-# The tables are made by the DAG `preprocess_incremental`. Where they lack a batch that RawData has, the
+# The DAG `preprocess_incremental` makes the tables. If they lack a batch that RawData has, the
 # same four tasks run below.
 
 # %%
@@ -61,7 +61,7 @@ names = list(processed.feature_info["name"])
 # %% [markdown]
 # ## No patient is in two splits
 #
-# Checked twice: no patient number occurs in two tables, and each patient is where the salted hash says.
+# Checked twice: no patient number is in two tables, and each patient is in the split of its salted hash.
 
 # %%
 checks.check_patients_apart({str(split): frame for split, frame in encounters.items()})
@@ -75,7 +75,7 @@ print("held:", ", ".join(f"{number:,} patients only in {split}" for split, numbe
 # ## The cohort, and nobody else
 #
 # The processed tables hold exactly the encounters that can be followed by a readmission (no death, no
-# hospice), with the label that RawData gives them.
+# hospice), with their labels in RawData.
 
 # %%
 members = {split: frame[cohort.keep(frame)] for split, frame in encounters.items()}
@@ -97,7 +97,7 @@ rows = pd.DataFrame(
 rows.style.format({"encounters": "{:,}", "of the cohort": "{:,}", "readmitted within 30 days": "{:.2%}"})
 
 # %% [markdown]
-# ## Fifty features, no gap
+# ## Fifty features, no missing values
 #
 # Each table has the features of `feature_info` in the order of their rank; every value is a number within
 # the range of its kind.
@@ -112,10 +112,10 @@ for split, table in tables.items():
 print(f"held: {len(names)} features, no missing value in {sum(map(len, tables.values())):,} rows")
 
 # %% [markdown]
-# ## Fitted on train alone
+# ## Fitted on train only
 #
-# The encoding is fitted again here from the train split and nothing else. It must come out the same,
-# number for number, and so must the choice of the features; then validation and test cannot have had a
+# The encoding is fitted again here from the train split only. It must be the same,
+# number for number, and so must the selection of the features; then validation and test cannot have had a
 # part in either. Both are then computed from RawData with that encoding, and must equal the tables to the
 # last bit.
 
@@ -142,10 +142,10 @@ for split in (Split.VALIDATION, Split.TEST):
 print(f"held: the encoding ({len(again.to_frame()):,} numbers) and all three tables come from train alone")
 
 # %% [markdown]
-# A rate tells how often a level was readmitted. If a train row saw its own label in it, the rate would
-# look far better on train than it is. The tables hold rates from *other patients* (blue); what the
-# encoding would give train (orange) shows how large that error would have been. Validation (green) is the
-# truth: blue must lie near it.
+# A rate is how often a level was readmitted. If a train row saw its own label in it, the rate would
+# look far better on train than it is. The tables contain rates from *other patients* (blue); the rates that
+# the encoding would compute for train (orange) show how large the error would be. Validation (green) is the
+# truth: blue must be close to it.
 
 # %%
 rates = [feature.name for feature in features if feature.kind is FeatureKind.RATE]
@@ -179,7 +179,7 @@ plt.show()
 # %% [markdown]
 # ## Lineage
 #
-# The tables say which batches and rules they were made of; the ledger of RawData has to agree.
+# The tables record the batches and rules that they were made from; the ledger of RawData must agree.
 
 # %%
 lineage = processed.lineage
@@ -195,7 +195,7 @@ print(f"held: data set {lineage.dataset}, {lineage.dataset_sha256[:12]}…, batc
 # ## What the features look like
 #
 # The twelve best by rank, in the three splits. The lines should cover each other: a split is drawn by
-# patient, not by time. Rates of train are cross-fitted, which blurs them a little.
+# patient, not by time. Rates of train are cross-fitted, which blurs them slightly.
 
 # %%
 figure, grid = plt.subplots(4, 3, figsize=(11, 10))
@@ -217,7 +217,7 @@ figure.suptitle("Share of the encounters by value", x=0.01, ha="left")
 plt.show()
 
 # %% [markdown]
-# The score of a feature is the share of the loss that it takes away in forests that each leave out a
+# The score of a feature is its share of the loss reduction in forests that each leave out a
 # fifth of the patients.
 
 # %%

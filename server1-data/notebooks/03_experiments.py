@@ -16,9 +16,9 @@
 #
 # 1. How do several models compare on the same patients?
 # 2. Would more batches help?
-# 3. What becomes of it with three classes: never, after 30 days, within 30 days?
+# 3. What changes with three classes: never, after 30 days, within 30 days?
 #
-# All figures are of the **validation** split. The test split decides nothing, so it is not looked at.
+# All figures are for the **validation** split. The test split decides nothing, so it is not used.
 
 # %%
 import time
@@ -79,7 +79,7 @@ print(f"{validation.labels.mean():.1%} readmitted within 30 days, batches {linea
 # ## Several models
 #
 # The candidates of the product, each with a small search over its settings (`READMISSION_SEARCH_TRIALS`),
-# beside three that are not: naive Bayes, extremely randomised trees, and one that gives everybody the
+# and three others: naive Bayes, extremely randomized trees, and one that gives everybody the
 # same risk. Each is a run in MLflow. The intervals come from drawing patients again (95 %).
 
 
@@ -194,8 +194,8 @@ plt.show()
 curves = figure
 
 # %% [markdown]
-# Is the first better than the others, or only luckier with these patients? The difference to each other
-# model, on the same draws of patients: an interval that holds zero says that nobody knows.
+# Is the first better than the others, or only luckier with these patients? The difference from each other
+# model, on the same draws of patients: if an interval contains zero, the answer is unknown.
 
 # %%
 first = table.index[0]
@@ -231,8 +231,8 @@ with mlflow.start_run(run_name=prefix + "models", tags=tags):
 # ## Would more batches help?
 #
 # What the product would have known after each batch: the encoding is fitted and the features are chosen
-# on the batches so far, and the best candidate learns from them. Validation is the same for all. Where
-# the line flattens, more of the same data brings little, and other fields would be needed.
+# on the batches so far, and the best candidate learns from them. Validation is the same for all. If
+# the line flattens, more of the same data helps little, and other fields would be needed.
 
 # %%
 with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
@@ -281,11 +281,11 @@ with mlflow.start_run(run_name=prefix + "learning_curve", tags=tags):
 # ## Three classes
 #
 # Much published work on this data set predicts `NO`, `>30` and `<30` at once and reports a weighted F1.
-# Here is that figure for the same 50 features, beside what it hides: it rises with the share of the
-# commonest class, so a model that never finds a patient of the class that matters can look well. That is
+# Here is that figure for the same 50 features, and what it hides: it rises with the share of the
+# most common class, so a model that never finds a patient of the class that matters can look good. That is
 # why the product predicts a risk of `<30` and is judged by average precision.
 #
-# The features were chosen and their rates fitted for `<30`, which favours the other two classes little.
+# The features were selected and their rates fitted for `<30`, to the disadvantage of the other two classes.
 
 # %%
 order = [NEVER, LATE, EARLY]

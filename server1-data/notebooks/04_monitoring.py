@@ -9,13 +9,13 @@
 # %% [markdown]
 # # 4 · Monitoring
 #
-# Server 3 writes every prediction into its **prediction log**, and what became of the patient once that
-# is known. Here it is read (`READMISSION_PREDICTION_LOG_URL`; [its two
-# tables](../../docs/contracts/prediction_log.sql)) and held against what the model version says of
+# Server 3 writes every prediction into its **prediction log**, and the outcome of the patient when it
+# is known. This notebook reads it (`READMISSION_PREDICTION_LOG_URL`; [its two
+# tables](../../docs/contracts/prediction_log.sql)) and compares it with what the model version says about
 # itself: is the population still the one it learned from, and are the risks still right?
 #
-# Prometheus watches the latest hour and raises alarms; this is where a person looks at months. The
-# figures are the same ones: the population stability index (PSI), and the ROC AUC over outcomes.
+# Prometheus watches the latest hour and raises alerts; this notebook is for longer periods. The
+# figures are the same: the population stability index (PSI), and the ROC AUC over outcomes.
 
 # %%
 from dataclasses import asdict
@@ -60,7 +60,7 @@ by_version.style.format("{:,}", subset=["predictions", "outcomes"]).format(
 ).format("{:%Y-%m-%d %H:%M}", subset=["first", "last"])
 
 # %% [markdown]
-# From here on: the version that answered last.
+# From here on, only the latest version.
 
 # %%
 number = str(everything["version"].iloc[-1])
@@ -75,10 +75,10 @@ if len(predictions) < FEW:
     print(f"fewer than {FEW} predictions: the figures below say little")
 
 # %% [markdown]
-# ## Does the log say what the model says?
+# ## Does the log agree with the model?
 #
-# The logged patients are scored again with the version's own graph. A risk that comes out otherwise means
-# that the log, or what served, is not what it claims to be.
+# The logged patients are scored again with the version's own graph. A different risk means
+# that the log, or the model that served, is not what it claims to be.
 
 # %%
 again = version.score(inputs)
@@ -91,7 +91,7 @@ print(f"held: {len(predictions):,} risks, the worst off by {worst:.1g}; threshol
 # %% [markdown]
 # ## Drift, field by field
 #
-# The PSI compares how a field's values are spread now with how they were in the train split. Under 0.1
+# The PSI compares the distribution of a field's values now with that of the train split. Below 0.1
 # little has changed; above 0.25 much has.
 
 # %%
@@ -111,7 +111,7 @@ axes.set_title("The 15 fields that moved most", pad=16)
 plt.show()
 
 # %% [markdown]
-# The three at the top, value by value.
+# The top three, value by value.
 
 # %%
 fields = {field.name: field for field in schema.fields}
@@ -137,8 +137,8 @@ plt.show()
 # %% [markdown]
 # ## Drift over time
 #
-# The log in parts of equal size (`READMISSION_MONITORED_PERIODS`), oldest first. A field that jumps tells
-# of a change in coding or in who is asked about; one that creeps, of a change in the patients.
+# The log in parts of equal size (`READMISSION_MONITORED_PERIODS`), oldest first. A field that jumps shows
+# a change in coding or in the requests; one that creeps shows a change in the patients.
 
 # %%
 periods = np.array_split(np.arange(len(predictions)), min(settings.monitored_periods, len(predictions)))
@@ -211,8 +211,8 @@ plt.show()
 # %% [markdown]
 # ## Were the risks right?
 #
-# Only outcomes can tell. They come 30 days later, so the newest part of the log has none. The band is
-# what the model card promises (95 % interval on the test split); a part that lies wholly under it
+# Only outcomes can show this. They arrive 30 days later, so the newest part of the log has none. The band is
+# the model card's 95 % interval on the test split; a part that is completely below it
 # deserves a look.
 
 # %%

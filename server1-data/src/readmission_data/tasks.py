@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
     """Load the next batch, or all batches.
 
-    The task is skipped where the source has nothing new. `again`, another try of a task, is not while
+    The task is skipped if the source has nothing new. `again`, a retry of a task, is not skipped while
     CleanData lacks a batch: the try before may have died after its commit, and told nobody. A source without
     one good row fails the task for good: another try would find nothing new, and the failure be forgotten.
     """

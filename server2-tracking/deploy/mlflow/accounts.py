@@ -1,7 +1,7 @@
 """Makes MLflow's accounts, and gives each the password that its Secret holds now. Can run at any time.
 
 `pipeline` may change every experiment and model, `serving` may read them. The folder ACCOUNTS holds a file a
-password: admin, pipeline, serving, and admin_previous where the administrator's was changed.
+password: admin, pipeline, serving, and admin_previous if the administrator's was changed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Every panel shows something: its query, asked of a real Prometheus after half an hour of traffic."""
+"""Every panel's query returns data from a real Prometheus after half an hour of traffic."""
 
 import itertools
 import re

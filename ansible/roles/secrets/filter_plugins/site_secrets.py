@@ -1,4 +1,4 @@
-"""Makes the secrets of a site that are missing, out of date or to be rotated; the others stay as they are."""
+"""Generate the secrets of a site that are missing, expiring or to be rotated; keep all others."""
 
 import base64
 import datetime as dt
@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LETTERS = string.ascii_letters + string.digits
 PASSWORD_LENGTH = 32
 AUTHORITY_DAYS = 3650
-# Browsers refuse certificates that are good for longer than 398 days.
+# Browsers refuse certificates that are valid for more than 398 days.
 CERTIFICATE_DAYS = 397
 # What a client of the API may be allowed, and the name that the API gives to the holder of `api_token`.
 RIGHTS = {"predict", "outcomes", "reload"}
@@ -37,7 +37,7 @@ def complete_secrets(
     rotate: Sequence[str] = (),
     renew_days: int = 30,
 ) -> dict[str, Secret]:
-    """Give every secret of `plan`: as in `kept`, or made anew.
+    """Return every secret of `plan`, from `kept` or newly generated.
 
     Anew: what is missing or named in `rotate`, and a certificate that ends within `renew_days`, has other
     addresses or another authority. A rotated password that `keeps_previous` leaves the one before as
@@ -68,7 +68,7 @@ def complete_secrets(
             good = not again and _serves(before, authority, addresses, renew_days)
             site[name] = before if good else _certificate(authority, name, addresses)
         else:
-            raise AnsibleFilterError(f"{name}: there is no kind {entry['kind']!r} of secret")
+            raise AnsibleFilterError(f"{name}: unknown kind of secret {entry['kind']!r}")
     return site
 
 
@@ -232,10 +232,10 @@ def htpasswd(site: dict[str, Secret], users: Sequence[str]) -> str:
 
 
 class FilterModule:
-    """What Ansible asks a filter plugin for."""
+    """The filters of this file, as Ansible expects them."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
-        """Give the filters by name."""
+        """Return the filters by name."""
         return {
             "client_file": client_file,
             "client_plan": client_plan,

@@ -1,4 +1,4 @@
-"""Which encounters the model is about, and what it predicts."""
+"""The encounters that the model is about, and its target."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ import pandas as pd
 from readmission_data.encounters.columns import TARGET
 
 COHORT_VERSION: Final = "1"
-"""Raise it with every change of the rules below: a lineage records which rules applied."""
+"""Increase it with every change of the rules below: a lineage records which rules applied."""
 
 SPLIT_VERSION: Final = "1"
 """Version of the split's rule: a salted hash of the patient, 70/15/15."""
@@ -34,7 +34,7 @@ EXCLUSIONS: Final = (DIED, HOSPICE)
 """The rules of the cohort: such patients cannot be readmitted, or are not meant to be.
 
 Source of the codes: `IDS_mapping.csv`; excluded as in Strack et al. 2014, section 2.2. Every model version
-carries these rules, so that serving refuses whom training never saw.
+contains these rules, so that serving refuses patients like none in training.
 """
 
 EARLY: Final = "<30"

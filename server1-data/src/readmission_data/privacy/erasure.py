@@ -32,7 +32,7 @@ class Report:
     """What an erasure removed, in rows. It contains no patient's number, only tombstones.
 
     `batches` are those that brought the encounters, `trained_versions` the model versions whose training read
-    one of these batches: what the patient contributed to them cannot be taken out.
+    one of these batches: the patient's contribution to them cannot be removed.
     """
 
     tombstones: tuple[str, ...]
@@ -60,7 +60,7 @@ def erase(settings: DataSettings, patient: int, request_ids: frozenset[str] = fr
 
 
 def apply(settings: DataSettings) -> Report:
-    """Erase all earlier erased patients again: a restore may have brought them back."""
+    """Erase all previously erased patients again: a restore may have brought them back."""
     with databases.engine(settings.raw_url) as engine, engine.connect() as connection:
         erased = tombstones.erased(connection, settings)
     return _apply(settings, erased, frozenset())

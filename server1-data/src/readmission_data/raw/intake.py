@@ -1,4 +1,4 @@
-"""One load: takes rows from a delivery, checks them, and writes them to the tables by split."""
+"""One load: it takes rows from a delivery, checks them, and writes them to the tables by split."""
 
 import base64
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class _Judged:
 class Intake:
     """One load in progress, inside the caller's transaction.
 
-    `offset` is where the next load begins, `delivery` the delivery that this load has reached.
+    `offset` is the start of the next load, `delivery` the delivery that this load has reached.
     """
 
     connection: sa.Connection
@@ -70,7 +70,7 @@ class Intake:
 
     @property
     def rows_read(self) -> int:
-        """Rows of the source that this load dealt with."""
+        """Rows of the source that this load processed."""
         return sum(self.taken.values()) + self.known + self.rejected
 
     @property
@@ -102,7 +102,7 @@ class Intake:
             for prepared in blocks:
                 self._take(prepared)
                 if self._full and not self.delivery.held_out:
-                    # The rest of the blocks was not read.
+                    # The remaining blocks were not read.
                     self._left_over = True
                     return
 
@@ -144,7 +144,7 @@ class Intake:
         return codes
 
     def _take_until_full(self, prepared: _Prepared) -> int | None:
-        """Take rows in order; return the row that filled the load, None if there is room left."""
+        """Take rows in order; return the row that filled the load, or None if there is room left."""
         codes = prepared.codes
         # Either an earlier load took all validation and test rows, or this one takes every row.
         wanted = np.ones(len(codes), dtype=np.bool_) if self.delivery.held_out else ~_is_held_out(codes)
@@ -220,7 +220,7 @@ def _until(judged: _Judged, cut: int) -> _Judged:
 
 
 def _encoded(line: bytes) -> tuple[str, str]:
-    """Return an encoding and the line in it, so that a text column keeps every byte."""
+    """Return an encoding and the encoded line, so that a text column preserves every byte."""
     if b"\0" not in line:
         try:
             return "utf-8", line.decode()

@@ -1,4 +1,4 @@
-"""The ledger of RawData: what each batch brought, and where the next one goes on."""
+"""The ledger of RawData: the content of each batch, and the start of the next one."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from readmission_data.raw.tables import BATCH_INFO
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One load that brought something. Moments are UTC, without a time zone.
+    """One load that added something. Times are UTC, without a time zone.
 
     `rows_read` is the sum of the rows to each split, the known and the rejected ones. `next_cursor` and
     `next_line` say where the source goes on.
@@ -40,7 +40,7 @@ class Batch:
 
 
 def batches(connection: sa.Connection) -> list[Batch]:
-    """Read the ledger, oldest batch first; empty where nothing was ever loaded."""
+    """Return the ledger, oldest batch first; empty if nothing was ever loaded."""
     if not sa.inspect(connection).has_table(BATCH_INFO.name):
         return []
     rows = connection.execute(sa.select(BATCH_INFO).order_by(BATCH_INFO.c.batch))
@@ -48,5 +48,5 @@ def batches(connection: sa.Connection) -> list[Batch]:
 
 
 def enter(connection: sa.Connection, batch: Batch) -> None:
-    """Write a batch's line, in the transaction that brings its rows."""
+    """Write a batch's entry in the transaction that inserts its rows."""
     connection.execute(sa.insert(BATCH_INFO), asdict(batch))

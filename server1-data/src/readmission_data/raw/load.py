@@ -1,4 +1,4 @@
-"""Loads the next batch of encounters into RawData."""
+"""Load the next batch of encounters into RawData."""
 
 import logging
 from collections.abc import Generator

@@ -33,7 +33,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class Seen:
-    """The knowledge of a load about existing encounters.
+    """The encounters that a load knows to exist.
 
     The tables are queried only if they can contain one of the delivery's encounters. If they were empty, the
     numbers of this load are enough. If a source's first load has read all of its numbers and found no

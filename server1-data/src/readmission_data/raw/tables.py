@@ -16,7 +16,7 @@ __all__ = ["BATCH_INFO", "ENCOUNTERS", "METADATA", "REJECTED_ROWS", "Split", "cr
 METADATA: Final = sa.MetaData()
 
 _ICD9_LENGTH: Final = 6
-# A level is compared letter by letter, not as a person would sort it ("no" is not "NO").
+# Levels are compared byte by byte, case-sensitively ("no" is not "NO").
 _MYSQL: Final[dict[str, Any]] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_0900_bin"}
 
 
@@ -31,7 +31,7 @@ def _type(column: Column) -> sa.types.TypeEngine[int] | sa.types.TypeEngine[str]
 
 
 def _encounters(split: Split) -> sa.Table:
-    """All 50 columns typed, missing ones as NULL, and the batch that brought the row."""
+    """All 50 typed columns, with NULL for missing values, and the batch of the row."""
     columns = [
         sa.Column(
             column.name,
@@ -95,8 +95,8 @@ REJECTED_ROWS: Final = sa.Table(
 
 
 def create(connection: sa.Connection) -> None:
-    """Make the tables that are not there yet."""
-    # One question instead of one a table: every load asks it.
+    """Create the tables that do not exist yet."""
+    # One query instead of one per table, because every load runs it.
     if not METADATA.tables.keys() <= set(sa.inspect(connection).get_table_names()):
         METADATA.create_all(connection)
 
@@ -107,7 +107,7 @@ def line_of(encoding: str, line: str) -> bytes:
 
 
 def read_split(connection: sa.Connection, split: Split) -> pd.DataFrame:
-    """Read the encounters of a split, one a row, in the order of `encounter_id`.
+    """Return the encounters of a split, one per row, in the order of `encounter_id`.
 
     Integers are int64; categories and ICD-9 codes are strings, missing ones None or NaN. The level "None" of
     the two laboratory results stays a string.

@@ -108,7 +108,7 @@ def graph(
     stacked: bool = False,
     bounds: tuple[float | None, float | None] = (0, None),
 ) -> PanelBuilder:
-    """Return lines over time, broken where there is no data; `steps` are drawn across the panel."""
+    """Return lines over time, with gaps for missing data; `steps` are drawn across the panel."""
     panel = (
         timeseries.Panel()
         .title(title)

@@ -78,7 +78,7 @@ def test_a_training_killed_twenty_times(prepared, server, settled, tmp_path):
     # Out of order, so that the next kills hit a run that clears up after a late one. Only the last point may
     # lie behind the word that the training has finished.
     points[:-1] = np.random.default_rng(SEED).permutation(points[:-1])
-    # Shown where the test fails.
+    # Shown if the test fails.
     _LOG.warning("seed %d, %d steps in %.1f s: %s", SEED, len(course.steps), course.seconds, points)
     complete = 0
     for point in points:

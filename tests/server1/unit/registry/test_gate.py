@@ -1,4 +1,4 @@
-"""Who may serve: better, equal, worse, synthetic and miscalibrated versions."""
+"""The gate's decision about better, equal, worse, synthetic and miscalibrated versions."""
 
 import numpy as np
 import pandas as pd
