@@ -32,6 +32,9 @@ ROOT = "RootPassword0123456789"
 KEYS = {
     "mlflow": ("mlflow-account", "mlflow-secret-key-1"),
     "backup": ("backup-account", "backup-secret-key-1"),
+    "data-backup": ("data-backup-account", "data-backup-secret-key-1"),
+    "expiry": ("expiry-account", "expiry-secret-key-1"),
+    "copies": ("copies-account", "copies-secret-key-1"),
 }
 SIGNING_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 # Made for these tests; a constant, since this module is imported under two names.
@@ -131,7 +134,12 @@ def store_settings(store: minio.Store, **changed: str) -> StoreSettings:
         **{
             "url": store.url, "root_user": store.root, "root_password": store.password,
             "mlflow_access": KEYS["mlflow"][0], "mlflow_secret": KEYS["mlflow"][1],
-            "backup_access": KEYS["backup"][0], "backup_secret": KEYS["backup"][1],
+            "tracking_backup_access": KEYS["backup"][0], "tracking_backup_secret": KEYS["backup"][1],
+            "data_backup_access": KEYS["data-backup"][0], "data_backup_secret": KEYS["data-backup"][1],
+            # The folder of each test.
+            "tracking_prefix": "test-*",
+            "expiry_access": KEYS["expiry"][0], "expiry_secret": KEYS["expiry"][1],
+            "copies_access": KEYS["copies"][0], "copies_secret": KEYS["copies"][1],
         } | changed
     )  # fmt: skip
 
@@ -150,10 +158,11 @@ def environment(databases: Databases, store: minio.Store, request: pytest.Fixtur
     prefix = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower()).strip("-")
 
     def give(user: str = "backup", **changed: str) -> dict[str, str]:
-        access, secret = KEYS["backup"] if user == "backup" else (store.root, store.password)
+        access, secret = KEYS.get(user, (store.root, store.password))
         return {
             "READMISSION_BACKUP_STORE_URL": store.url,
             "READMISSION_BACKUP_PREFIX": prefix,
+            "READMISSION_BACKUP_EXPIRE_PREFIXES": json.dumps([prefix]),
             "READMISSION_BACKUP_MYSQL_PORT": str(databases.server.port),
             "READMISSION_BACKUP_MYSQL_USER": user,
             "READMISSION_BACKUP_MYSQL_PASSWORD": databases.passwords.get(user, databases.root),

@@ -91,8 +91,8 @@ def test_a_backup_under_another_name_is_refused(made, environment, command, stor
     assert (done.returncode, f"is a copy of {catalog.folder}{made}" in done.stderr) == (1, True)
     assert f"mysql {made}: every byte" in command(environment(), "verify").stdout
     # Nor that of another server with the same key.
-    other = environment(READMISSION_BACKUP_PREFIX="another-server")
-    write(store, f"another-server/mysql/{made}/manifest.json", text)
+    other = environment(READMISSION_BACKUP_PREFIX="test-another-server")
+    write(store, f"test-another-server/mysql/{made}/manifest.json", text)
     assert "is a copy of" in command(other | {"RESTORE_FROM": made}, "verify").stderr
 
 

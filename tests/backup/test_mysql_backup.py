@@ -152,7 +152,7 @@ def test_a_dump_is_one_moment_of_both_databases(filled, environment, command):
 @pytest.mark.parametrize("harm", ["truncated", "changed", "gone"])
 def test_a_broken_backup_is_refused_before_anything_is_written(harm, filled, environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
-    catalog = catalog_of(settings(), "mysql")
+    catalog = catalog_of(settings("root"), "mysql")
     (entry,) = catalog.read(catalog.names()[0]).entries
     data = catalog.client.get_object("backups", entry.object).read()
     worse = {"truncated": data[:-9], "changed": data[:-9] + bytes(9), "gone": None}[harm]
@@ -234,7 +234,7 @@ def test_a_dump_that_does_not_come_to_its_end_does_not_count(
 @pytest.mark.usefixtures("filled")
 def test_old_backups_go_and_the_last_good_one_stays(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
-    catalog = catalog_of(settings(), "mysql")
+    catalog = catalog_of(settings("root"), "mysql")
     (new,) = catalog.names()
     for old in ("20200101T010000Z", "20200102T010000Z", "20200103T010000Z"):
         again(catalog, new, old)
@@ -245,7 +245,12 @@ def test_old_backups_go_and_the_last_good_one_stays(environment, command, settin
     upload(catalog.client, catalog.place("20200104T010000Z", "dump.sql.gz.age"), b"half of one")
     assert command(environment(READMISSION_BACKUP_DATABASES='["None"]'), "mysql").returncode == 1
     assert catalog.names() == ["20200103T010000Z", "20200102T010000Z", "20200101T010000Z"]
-    assert command(environment(READMISSION_BACKUP_UNFINISHED_HOURS="0"), "mysql").returncode == 0
+    assert command(environment(), "mysql").returncode == 0
+    # Who backs up cannot remove, and who removes needs no key.
+    given = environment("expiry", READMISSION_BACKUP_UNFINISHED_HOURS="0")
+    del given["READMISSION_BACKUP_SIGNING_KEYS"]
+    done = command(given, "expire")
+    assert done.returncode == 0, done.stderr
     (kept,) = catalog.names()
     assert kept > "2026"
     left = {
@@ -270,12 +275,12 @@ def test_a_name_means_that_backup_and_no_other(environment, command, settings):
 @pytest.mark.usefixtures("filled")
 def test_without_a_new_one_the_last_good_one_is_never_removed(environment, command, settings):
     assert command(environment(), "mysql").returncode == 0
-    catalog = catalog_of(settings(), "mysql")
+    catalog = catalog_of(settings("root"), "mysql")
     (new,) = catalog.names()
     for old in ("20200101T010000Z", "20200102T010000Z"):
         again(catalog, new, old)
     catalog.client.remove_object("backups", catalog.place(new, "dump.sql.gz.age"))
-    removed = catalog.prune(datetime.now(UTC), timedelta(days=14), timedelta(hours=24))
+    removed = catalog.expire(datetime.now(UTC), timedelta(days=14), timedelta(hours=24))
     assert removed == ["20200101T010000Z"]
     assert next(catalog.whole()).name == "20200102T010000Z"
 

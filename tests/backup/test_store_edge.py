@@ -158,18 +158,18 @@ def test_a_client_with_the_secret_works_as_before(edge):
     through = Minio(f"127.0.0.1:{edge.ports[S3]}", access, secret, region="us-east-1", http_client=pool)
     content = b"a" * (6 * 1024 * 1024)
     # Of unknown size: in parts.
-    through.put_object("backups", "edge/parts", BytesIO(content), -1, part_size=5 * 1024 * 1024)
-    through.put_object("backups", "edge/one", BytesIO(b"one"), 3)
-    assert {item.object_name for item in through.list_objects("backups", "edge/")} == {
-        "edge/parts",
-        "edge/one",
+    through.put_object("backups", "test-edge/parts", BytesIO(content), -1, part_size=5 * 1024 * 1024)
+    through.put_object("backups", "test-edge/one", BytesIO(b"one"), 3)
+    assert {item.object_name for item in through.list_objects("backups", "test-edge/")} == {
+        "test-edge/parts",
+        "test-edge/one",
     }
-    answer = through.get_object("backups", "edge/parts")
+    answer = through.get_object("backups", "test-edge/parts")
     assert answer.read() == content
     answer.close()
     wrong = Minio(f"127.0.0.1:{edge.ports[S3]}", access, "x" * 32, region="us-east-1", http_client=pool)
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
-        wrong.put_object("backups", "edge/wrong", BytesIO(b"one"), 3)
+        wrong.put_object("backups", "test-edge/wrong", BytesIO(b"one"), 3)
     pool.clear()
 
 
@@ -178,14 +178,16 @@ def test_an_access_key_of_before_opens_nothing(tmp_path):
     long = {
         "mlflow_access": "m" * 32,
         "mlflow_secret": "M" * 32,
-        "backup_access": "b" * 32,
-        "backup_secret": "B" * 32,
+        "tracking_backup_access": "b" * 32,
+        "tracking_backup_secret": "B" * 32,
+        **{f"{name}_access": name[0] * 32 for name in ("data_backup", "expiry", "copies")},
+        **{f"{name}_secret": name[0] * 33 for name in ("data_backup", "expiry", "copies")},
     }
     with minio.running(tmp_path / "store") as store:
         set_up(store_settings(store))
         set_up(store_settings(store, **long))
         now = Minio(store.url.removeprefix("http://"), "b" * 32, "B" * 32, secure=False, region="us-east-1")
-        now.put_object("backups", "new", BytesIO(b"one"), 3)
+        now.put_object("backups", "test-edge/new", BytesIO(b"one"), 3)
         for user in KEYS:
             with pytest.raises(S3Error, match=re.escape("InvalidAccessKeyId")):
                 list(client(store, user).list_objects("backups"))

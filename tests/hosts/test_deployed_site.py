@@ -271,8 +271,8 @@ def test_the_rules_stand_before_the_translation_of_node_ports(site, name):
 BOTH = {
     "mlflow_pipeline": "12",
     "mlflow_serving": "23",
-    "minio_backup": "12",
-    "minio_backup_access": "12",
+    "minio_data_backup": "12",
+    "minio_data_backup_access": "12",
     "airflow_retrain": "13",
 }
 OWNERS = BOTH | {"data_mysql_predictions": "13", "data_mysql_audit": "13", "jupyter": "", "authority": ""}

@@ -53,7 +53,11 @@ SECRETS = {
         "backup-keys": {"READMISSION_BACKUP_SIGNING_KEYS", "READMISSION_BACKUP_RECIPIENT"},
         "restore-keys": {"READMISSION_BACKUP_IDENTITIES"},
         "minio-root": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"},
-        "minio-users": {"mlflow_access", "mlflow_secret", "backup_access", "backup_secret"},
+        "minio-users": {
+            f"{account}_{part}"
+            for account in ("mlflow", "data_backup", "tracking_backup", "expiry", "copies")
+            for part in ("access", "secret")
+        },
         "edge-tls": {"tls.crt", "tls.key"},
     },
     "server3-serving": {

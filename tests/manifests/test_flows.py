@@ -37,6 +37,7 @@ FLOWS = {
         "backup-mysql": {MYSQL, "minio:9000"},
         "cleanup-mlflow": {MYSQL, "mlflow:5000"},
         "edge": {"mlflow:5000", "minio:9000", "minio:9001"},
+        "expire-backups": {"minio:9000"},
         "minio-accounts": {"minio:9000"},
         "mlflow": {MYSQL, "minio:9000"},
         "mlflow-accounts": {"mlflow:5000"},

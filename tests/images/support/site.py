@@ -41,7 +41,7 @@ class Site:
                 "root1", "raw", "clean", "airflow", "predictions", "notebooks", "backup", "exporter", "admin",
                 "retrain", "root2", "mlflow", "backup2", "exporter2", "ml_admin", "pipeline", "serving",
                 "minio", "mlflow_key", "backup_key", "feed", "api", "grafana", "jupyter", "locust", "pages",
-                "audit", "auditor", "edge",
+                "audit", "auditor", "edge", "privacy", "data_backup", "expiry", "copies",
             )
         }  # fmt: skip
 
@@ -96,7 +96,7 @@ class Site:
         if server == "server1-data":
             users = (
                 "raw", "clean", "airflow", "predictions", "audit", "auditor", "notebooks", "backup",
-                "exporter",
+                "exporter", "privacy",
             )  # fmt: skip
             return shared | {
                 "mysql-root": {"password": word["root1"]},
@@ -105,7 +105,10 @@ class Site:
                     "READMISSION_RAW_URL": url("raw", "RawData"),
                     "READMISSION_CLEAN_URL": url("clean", "CleanData"),
                     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url("airflow", "Airflow"),
+                    "READMISSION_ERASURE_KEY": Fernet.generate_key().decode(),
                 },
+                "privacy": {"READMISSION_PREDICTION_LOG_URL": url("privacy", "PredictionLog")},
+                **_backup_keys(),
                 "notebook-databases": {
                     "READMISSION_RAW_URL": url("notebooks", "RawData"),
                     "READMISSION_CLEAN_URL": url("notebooks", "CleanData"),
@@ -120,7 +123,10 @@ class Site:
                 "mlflow-client": pipeline,
                 "jupyter": {"JUPYTER_PASSWORD_HASH": _hashed(word["jupyter"])},
                 "feed-token": {"FEED_TOKEN": word["feed"]},
-                "backup-store": {"AWS_ACCESS_KEY_ID": "backup", "AWS_SECRET_ACCESS_KEY": word["backup_key"]},
+                "backup-store": {
+                    "AWS_ACCESS_KEY_ID": "data-backup",
+                    "AWS_SECRET_ACCESS_KEY": word["data_backup"],
+                },
             }
         if server == "server2-tracking":
             database = f"mysql+pymysql://mlflow:{word['mlflow']}@mysql:3306"
@@ -147,8 +153,12 @@ class Site:
                 "minio-root": {"MINIO_ROOT_USER": "root", "MINIO_ROOT_PASSWORD": word["minio"]},
                 "minio-users": {
                     "mlflow_access": "mlflow", "mlflow_secret": word["mlflow_key"],
-                    "backup_access": "backup", "backup_secret": word["backup_key"],
+                    "data_backup_access": "data-backup", "data_backup_secret": word["data_backup"],
+                    "tracking_backup_access": "backup", "tracking_backup_secret": word["backup_key"],
+                    "expiry_access": "expiry", "expiry_secret": word["expiry"],
+                    "copies_access": "copies", "copies_secret": word["copies"],
                 },
+                **_backup_keys(),
             }  # fmt: skip
         log = f"{self.addresses['DATA_HOST']}:30306"
         return shared | {
@@ -207,6 +217,19 @@ class Site:
             .sign(self._ca_key, hashes.SHA256())
         )
         return _pem(made), _pem_key(key)
+
+
+def _backup_keys() -> dict[str, dict[str, str]]:
+    return {
+        "backup-keys": {
+            "READMISSION_BACKUP_SIGNING_KEYS": Fernet.generate_key().decode(),
+            "READMISSION_BACKUP_RECIPIENT": "age1nxj35c96r5ndnn4w8ep7axgupsphv0cped6wjkhe8sgggavzp5lskjyndk",
+        },
+        "restore-keys": {
+            "READMISSION_BACKUP_IDENTITIES":
+                "AGE-SECRET-KEY-1WMJUQPKQURVDEAUKAMKRV5GNFRMFL6WJ29K6QC5R8SXNUM8HQYJQGV5865",
+        },
+    }  # fmt: skip
 
 
 def _hashed(password: str) -> str:

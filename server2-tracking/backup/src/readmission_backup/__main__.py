@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from readmission_backup import accounts
-from readmission_backup.backups import back_up_artifacts, back_up_mysql, catalog_of
+from readmission_backup.backups import back_up_artifacts, back_up_mysql, catalog_of, expire
 from readmission_backup.catalog import Catalog, Kind
 from readmission_backup.encryption import private_keys
 from readmission_backup.errors import BackupError, BrokenBackupError, ForgedBackupError
@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "restore-mysql": "restore the databases (RESTORE_FROM, RESTORE_OVERWRITE)",
     "restore-artifacts": "restore the artifacts",
     "restore": "restore all that this server backs up",
+    "expire": "remove the backups of all servers that are too old",
     "accounts": "make MinIO's buckets and accounts",
 }
 RESTORES: Final[dict[str, list[Kind]]] = {"restore-mysql": ["mysql"], "restore-artifacts": ["artifacts"]}
@@ -67,6 +68,8 @@ def run(command: str, settings: BackupSettings) -> None:
         sys.stdout.write(f"{back_up_mysql(settings).name}\n")
     elif command == "artifacts":
         sys.stdout.write(f"{back_up_artifacts(settings).name}\n")
+    elif command == "expire":
+        expire(settings)
     elif command == "list":
         for kind in kinds:
             show(settings, kind)

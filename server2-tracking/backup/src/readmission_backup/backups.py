@@ -9,7 +9,7 @@ from minio import Minio
 from minio.error import S3Error
 
 from readmission_backup import mysql
-from readmission_backup.catalog import Catalog, Entry, Kind, Manifest
+from readmission_backup.catalog import KINDS, Catalog, Entry, Kind, Manifest
 from readmission_backup.encryption import encrypted, public_key
 from readmission_backup.errors import BackupError, BrokenBackupError
 from readmission_backup.settings import BackupSettings
@@ -32,6 +32,8 @@ def catalog_of(settings: BackupSettings, kind: Kind) -> Catalog:
     """Return the backups of one kind; raise `BackupError` if their bucket is missing."""
     client = client_of(settings)
     need(client, settings.bucket)
+    if settings.signing_keys is None:
+        raise BackupError("READMISSION_BACKUP_SIGNING_KEYS is not set; it signs backups and checks them")
     return Catalog(client, settings.bucket, settings.prefix, kind, signing_keys(settings.signing_keys))
 
 
@@ -50,7 +52,7 @@ def recipient_of(settings: BackupSettings) -> str:
 
 
 def back_up_mysql(settings: BackupSettings) -> Manifest:
-    """Dump the databases into the store as one consistent snapshot, then remove expired backups."""
+    """Dump the databases into the store as one consistent snapshot."""
     if not settings.databases:
         raise BackupError("READMISSION_BACKUP_DATABASES is empty")
     recipient = recipient_of(settings)
@@ -62,11 +64,11 @@ def back_up_mysql(settings: BackupSettings) -> Manifest:
     put(catalog.client, settings.bucket, target, stream)
     entry = Entry("dump.sql.gz", target, stream.size, stream.sha256)
     manifest = Manifest(settings.prefix, "mysql", name, recipient, (entry,), settings.databases)
-    return _publish(catalog, manifest, settings)
+    return _publish(catalog, manifest)
 
 
 def back_up_artifacts(settings: BackupSettings) -> Manifest:
-    """Copy the new objects of the artifacts' bucket, then remove expired backups."""
+    """Copy the new objects of the artifacts' bucket."""
     source, recipient = source_of(settings), recipient_of(settings)
     catalog = catalog_of(settings, "artifacts")
     need(catalog.client, source)
@@ -82,9 +84,7 @@ def back_up_artifacts(settings: BackupSettings) -> Manifest:
         entry = same.get((key, etag)) or _copy(catalog, source, key, etag, recipient, stored)
         stored[entry.object] = entry
         entries.append(entry)
-    return _publish(
-        catalog, Manifest(settings.prefix, "artifacts", name, recipient, tuple(entries)), settings
-    )
+    return _publish(catalog, Manifest(settings.prefix, "artifacts", name, recipient, tuple(entries)))
 
 
 def _copy(
@@ -109,14 +109,23 @@ def _copy(
     return Entry(key, target, stream.size, stream.sha256, etag)
 
 
-def _publish(catalog: Catalog, manifest: Manifest, settings: BackupSettings) -> Manifest:
+def _publish(catalog: Catalog, manifest: Manifest) -> Manifest:
     catalog.publish(manifest)
     size = sum(entry.size for entry in manifest.entries)
     log.info("%s backup %s: %d objects, %d bytes", catalog.kind, manifest.name, len(manifest.entries), size)
-    for name in catalog.prune(
-        datetime.now(UTC),
-        timedelta(days=settings.retention_days),
-        timedelta(hours=settings.unfinished_hours),
-    ):
-        log.info("%s backup %s is too old and was removed", catalog.kind, name)
     return manifest
+
+
+def expire(settings: BackupSettings) -> None:
+    """Remove the expired backups of all servers. It needs an account that may delete, and no key."""
+    client = client_of(settings)
+    need(client, settings.bucket)
+    for prefix in settings.expire_prefixes:
+        for kind in KINDS:
+            catalog = Catalog(client, settings.bucket, prefix, kind, keys=())
+            for name in catalog.expire(
+                datetime.now(UTC),
+                timedelta(days=settings.retention_days),
+                timedelta(hours=settings.unfinished_hours),
+            ):
+                log.info("%s backup %s of %s is too old and was removed", kind, name, prefix)

@@ -25,6 +25,7 @@ from readmission_backup.signatures import checked_text, signed, unsigned
 from readmission_backup.store import checked, chunks, sizes
 
 Kind = Literal["mysql", "artifacts"]
+KINDS: Final[tuple[Kind, ...]] = ("mysql", "artifacts")
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 2
 _TIME: Final = "%Y%m%dT%H%M%SZ"
@@ -169,18 +170,25 @@ class Catalog:
             for _ in self.content(entry, identities) if identities else stored:
                 pass
 
-    def prune(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
+    def expire(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
         """Remove backups older than `keep` and the rest of interrupted ones; return the removed backups.
 
-        The newest whole backup stays, however old it is. What a manifest names stays even if its signature is
-        not accepted: a wrong key must not remove the objects of good backups.
+        The newest whole backup stays, however old it is. Signatures are not checked, since whoever removes
+        has no key: a forged manifest can only keep objects, and no backup goes before its time.
         """
-        last = next(self.whole(), None)
-        removed = [name for name in self.names() if last and name < last.name and name < name_of(now - keep)]
+        there = sizes(self.client, self.bucket, self.folder)
+        named = {name: self._named(name) for name in self.names()}
+        whole = [
+            name
+            for name, entries in named.items()
+            if entries and all(there.get(target) == size for target, size in entries.items())
+        ]
+        last = max(whole, default="")
+        removed = [name for name in named if name < last and name < name_of(now - keep)]
         for name in removed:
             # The manifest first: a removal that is cut short leaves no backup that counts.
             self.client.remove_object(self.bucket, self.place(name, _MANIFEST))
-        used = {target for name in self.names() for target in self._objects(name)}
+        used = {target for name, entries in named.items() if name not in removed for target in entries}
         for item in self.client.list_objects(self.bucket, prefix=self.folder, recursive=True):
             name = str(item.object_name)
             old = item.last_modified is not None and item.last_modified <= now - unfinished
@@ -189,9 +197,10 @@ class Catalog:
                 self.client.remove_object(self.bucket, name)
         return removed
 
-    def _objects(self, name: str) -> list[str]:
-        """Return the objects that a manifest names, whoever wrote it."""
+    def _named(self, name: str) -> dict[str, int]:
+        """Return the objects that a manifest names with their sizes, whoever wrote it; none if unreadable."""
         try:
-            return [entry["object"] for entry in json.loads(unsigned(self._text(name)))["entries"]]
+            entries = json.loads(unsigned(self._text(name)))["entries"]
+            return {str(entry["object"]): int(entry["size"]) for entry in entries}
         except (ValueError, KeyError, TypeError):
-            return []
+            return {}

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")]
 QualifiedName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+\.[A-Za-z0-9_]+$")]
+Folder = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
 
 
 class BackupSettings(BaseSettings):
@@ -27,9 +28,10 @@ class BackupSettings(BaseSettings):
     ca_file: Path | None = Field(default=None, description="CA that signed the store's certificate")
     region: str = Field(default="us-east-1", description="Region of the buckets; MinIO's own by default")
 
-    signing_keys: SecretStr = Field(
+    signing_keys: SecretStr | None = Field(
+        default=None,
         description="Keys of the manifests' signatures, base64 of 32 bytes each, separated by commas: "
-        "the first one signs, all are accepted"
+        "the first one signs, all are accepted",
     )
     recipient: str | None = Field(
         default=None, pattern=r"^age1[0-9a-z]+$", description="Public key of age that encrypts backups"
@@ -39,7 +41,10 @@ class BackupSettings(BaseSettings):
     )
 
     bucket: str = Field(default="backups", description="Bucket that holds the backups")
-    prefix: str = Field(min_length=1, pattern=r"^[a-z0-9-]+$", description="Folder of this server in it")
+    prefix: Folder = Field(description="Folder of this server in it")
+    expire_prefixes: tuple[Folder, ...] = Field(
+        default=(), description="Folders whose old backups `expire` removes, as a JSON list"
+    )
     retention_days: int = Field(default=14, ge=1, description="Age at which a backup is removed")
     unfinished_hours: int = Field(
         default=24, ge=0, description="Age at which what an interrupted backup left is removed"
@@ -84,5 +89,16 @@ class StoreSettings(BaseSettings):
     backups_bucket: str = Field(default="backups", description="Bucket of the backups")
     mlflow_access: SecretStr = Field(description="MLflow's account")
     mlflow_secret: SecretStr = Field(description="Its secret key")
-    backup_access: SecretStr = Field(description="The backups' account")
-    backup_secret: SecretStr = Field(description="Its secret key")
+    backups_lock_days: int = Field(
+        default=14, ge=1, description="Days for which the store keeps each version of a backup's objects"
+    )
+    data_prefix: str = Field(default="server1-data", description="Folder of server 1's backups")
+    tracking_prefix: str = Field(default="server2-tracking", description="Folder of server 2's backups")
+    data_backup_access: SecretStr = Field(description="Account of server 1's backups")
+    data_backup_secret: SecretStr = Field(description="Its secret key")
+    tracking_backup_access: SecretStr = Field(description="Account of server 2's backups")
+    tracking_backup_secret: SecretStr = Field(description="Its secret key")
+    expiry_access: SecretStr = Field(description="Account that removes expired backups")
+    expiry_secret: SecretStr = Field(description="Its secret key")
+    copies_access: SecretStr = Field(description="Account that copies the backups to another building")
+    copies_secret: SecretStr = Field(description="Its secret key")
