@@ -271,6 +271,7 @@ def test_the_rules_stand_before_the_translation_of_node_ports(site, name):
 BOTH = {
     "mlflow_pipeline": "12",
     "mlflow_serving": "23",
+    "mlflow_notebooks": "12",
     "minio_data_backup": "12",
     "minio_data_backup_access": "12",
     "airflow_retrain": "13",

@@ -43,7 +43,7 @@ class TrackingServer:
         self.process.wait(30)
 
 
-def start(folder: Path, store: str) -> TrackingServer:
+def start(folder: Path, store: str, *options: str) -> TrackingServer:
     """Start a server on a free loopback port with its metadata in `store`, without waiting for it."""
     if not MLFLOW.exists():
         raise TrackingUnavailableError(
@@ -53,7 +53,7 @@ def start(folder: Path, store: str) -> TrackingServer:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = [str(MLFLOW), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts")]
+    command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"), *options]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """Makes MLflow's accounts, and gives each the password that its Secret holds now. Can run at any time.
 
-`pipeline` may change every experiment and model, `serving` may read them. The folder ACCOUNTS holds a file a
-password: admin, pipeline, serving, and admin_previous if the administrator's was changed.
+`pipeline` may change every experiment and model, `notebooks` every experiment but no model, and `serving` may
+read. The folder ACCOUNTS has a file per password: admin, pipeline, notebooks, serving, and admin_previous if
+the administrator's was changed.
 """
 
 import os
@@ -17,9 +18,13 @@ import requests
 ACCOUNTS = Path(os.environ["ACCOUNTS"])
 API = f"{os.environ['MLFLOW_TRACKING_URI']}/api"
 TRIES = int(os.environ.get("TRIES", "60"))
-# What an account may do with each experiment and each registered model; reading is the server's default.
-GRANTS = {"pipeline": "EDIT", "serving": "READ"}
-KINDS = ("experiment", "registered_model")
+# What an account may do with each experiment and each registered model; by default it may do nothing.
+GRANTS = {
+    "pipeline": {"experiment": "EDIT", "registered_model": "EDIT"},
+    # No alias is moved and no version is deleted from a notebook.
+    "notebooks": {"experiment": "EDIT", "registered_model": "READ"},
+    "serving": {"experiment": "READ", "registered_model": "READ"},
+}
 PERMISSIONS = "3.0/mlflow/users/permissions"
 
 
@@ -66,13 +71,13 @@ def administrator() -> requests.Session:
 def main() -> None:
     """Bring every account to what the Secret and GRANTS say."""
     session = administrator()
-    for user, permission in GRANTS.items():
+    for user, permissions in GRANTS.items():
         wanted = {"username": user, "password": password(user)}
         if call(session, "GET", "2.0/mlflow/users/get", username=user).status_code == HTTPStatus.NOT_FOUND:
             call(session, "POST", "2.0/mlflow/users/create", **wanted).raise_for_status()
         else:
             call(session, "PATCH", "2.0/mlflow/users/update-password", **wanted).raise_for_status()
-        for kind in KINDS:
+        for kind, permission in permissions.items():
             grant = {"username": user, "resource_type": kind, "resource_id": "*", "permission": permission}
             answer = call(session, "POST", f"{PERMISSIONS}/grant", **grant)
             if answer.status_code == HTTPStatus.BAD_REQUEST:

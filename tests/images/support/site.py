@@ -42,6 +42,7 @@ class Site:
                 "retrain", "root2", "mlflow", "backup2", "exporter2", "ml_admin", "pipeline", "serving",
                 "minio", "mlflow_key", "backup_key", "feed", "api", "grafana", "jupyter", "locust", "pages",
                 "audit", "auditor", "edge", "privacy", "data_backup", "expiry", "copies",
+                "ml_notebooks",
             )
         }  # fmt: skip
 
@@ -121,6 +122,10 @@ class Site:
                     "passwords.json": json.dumps({"admin": word["admin"], "retrain": word["retrain"]}),
                 },
                 "mlflow-client": pipeline,
+                "notebook-mlflow": {
+                    "MLFLOW_TRACKING_USERNAME": "notebooks",
+                    "MLFLOW_TRACKING_PASSWORD": word["ml_notebooks"],
+                },
                 "jupyter": {"JUPYTER_PASSWORD_HASH": _hashed(word["jupyter"])},
                 "feed-token": {"FEED_TOKEN": word["feed"]},
                 "backup-store": {
@@ -131,7 +136,7 @@ class Site:
         if server == "server2-tracking":
             database = f"mysql+pymysql://mlflow:{word['mlflow']}@mysql:3306"
             login = (
-                "[mlflow]\ndefault_permission = READ\n"
+                "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
                 "database_uri = sqlite:////var/lib/mlflow/basic_auth.db\n"
                 f"admin_username = admin\nadmin_password = {word['ml_admin']}\n"
                 "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
@@ -149,6 +154,7 @@ class Site:
                 },
                 "mlflow-accounts": {
                     "admin": word["ml_admin"], "pipeline": word["pipeline"], "serving": word["serving"],
+                    "notebooks": word["ml_notebooks"],
                 },
                 "minio-root": {"MINIO_ROOT_USER": "root", "MINIO_ROOT_PASSWORD": word["minio"]},
                 "minio-users": {
