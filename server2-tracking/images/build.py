@@ -77,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--registry", help="HOST:PORT to push to; without it the images stay here")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[image.name for image in IMAGES])
     parser.add_argument("--jobs", type=int, default=2, help="builds at a time")
-    parser.add_argument("--python-image", help="takes the place of the pinned Python image")
-    parser.add_argument("--go-image", help="takes the place of the pinned Go image")
-    parser.add_argument("--mysql-image", help="takes the place of the pinned MySQL image")
+    parser.add_argument("--python-image", help="replaces the pinned Python image")
+    parser.add_argument("--go-image", help="replaces the pinned Go image")
+    parser.add_argument("--mysql-image", help="replaces the pinned MySQL image")
     parser.add_argument(
         "--ca", type=Path, help="CA bundle for downloads behind a TLS proxy; never in a layer"
     )

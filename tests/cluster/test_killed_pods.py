@@ -1,4 +1,4 @@
-"""Each part is killed in turn while predictions and trainings go on: nothing is lost, nothing comes twice."""
+"""Each part is killed in turn while predictions and trainings continue: nothing is lost or duplicated."""
 
 import time
 
@@ -67,7 +67,7 @@ def test_predictions_and_a_training_survive_the_death_of_each_part(running):
 
 
 def ended_state(running, dag, run):
-    """Return the final state of a run; None while it goes on or Airflow is away."""
+    """Return the final state of a run; None while it is running or Airflow is unavailable."""
     try:
         state = running.airflow.state(dag, run)
     except OSError:

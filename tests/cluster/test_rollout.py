@@ -1,4 +1,4 @@
-"""New pods and new releases while predictions go on: not one request may fail."""
+"""New pods and new releases while predictions continue: no request may fail."""
 
 import time
 

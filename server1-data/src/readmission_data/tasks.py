@@ -25,8 +25,9 @@ def load_batches(*, everything: bool, again: bool) -> dict[str, Any]:
     """Load the next batch, or all batches.
 
     The task is skipped if the source has nothing new. `again`, a retry of a task, is not skipped while
-    CleanData lacks a batch: the try before may have died after its commit, and told nobody. A source without
-    one good row fails the task for good: another try would find nothing new, and the failure be forgotten.
+    CleanData lacks a batch: the previous try may have died after its commit without reporting it. A source
+    without one good row fails the task for good: another try would find nothing new, and the failure be
+    forgotten.
     """
     settings = DataSettings()
     whole = everything or settings.all_batches

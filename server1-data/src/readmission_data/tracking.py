@@ -40,7 +40,7 @@ def named_errors() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a message: MLflow's may go on with what it was given."""
+    """Return the first line of a message, because MLflow may append its input."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 

@@ -40,7 +40,7 @@ def call(session: requests.Session, method: str, path: str, **fields: str) -> re
 
 
 def administrator() -> requests.Session:
-    """Return a session that is logged in; a changed password is set with the one before."""
+    """Return a session that is logged in; a changed password is set with the previous one."""
     session = requests.Session()
     for _ in range(TRIES):
         session.auth = ("admin", password("admin"))

@@ -161,7 +161,7 @@ def arguments(workload: Workload, objects: Sequence[Object]) -> Iterator[str]:
 
 
 def secret_variables(container: Object, objects: Sequence[Object]) -> set[str]:
-    """Return the variables that a container has from Secrets, and those put together of them."""
+    """Return a container's variables that come from Secrets or are composed of such variables."""
     there = named(objects, "Secret")
     found = {
         source.get("prefix", "") + key

@@ -181,7 +181,7 @@ def _serves(certificate: Secret, authority: Secret, addresses: Sequence[str], re
 def client_plan(clients: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the plan of the tokens of the API's clients: `api_client_NAME` each.
 
-    Raise `AnsibleFilterError` if a name or a right is not one, or a name comes twice.
+    Raise `AnsibleFilterError` if a name or a right is not valid, or a name is repeated.
     """
     names = [str(client.get("name", "")) for client in clients]
     for client, name in zip(clients, names, strict=True):
@@ -211,7 +211,7 @@ def client_file(site: dict[str, Secret], clients: Sequence[dict[str, Any]]) -> s
 def user_plan(users: Sequence[str]) -> list[dict[str, Any]]:
     """Return the plan of the passwords of people who open the pages: `page_user_NAME` each.
 
-    Raise `AnsibleFilterError` if a name is not one or comes twice.
+    Raise `AnsibleFilterError` if a name is not valid or is repeated.
     """
     for name in users:
         if not re.fullmatch(r"[a-z0-9.-]{1,32}", name) or users.count(name) > 1:

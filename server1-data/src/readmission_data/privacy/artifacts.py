@@ -23,7 +23,7 @@ _KEY: Final = "encounter_id"
 def erase(settings: DataSettings, encounters: Sequence[int]) -> int:
     """Remove the rows of some encounters from the tables that trainings stored; return how many rows.
 
-    Raise `TrackingError` if MLflow is away. A file is replaced whole; a repetition finds what is left.
+    Raise `TrackingError` if MLflow is away. Files are replaced atomically; a repeated run handles the rest.
     """
     client = tracking.connect(settings)
     with tracking.named_errors():

@@ -35,8 +35,8 @@ def erase(
 ) -> tuple[int, int]:
     """Delete predictions by their fields or their request, and their outcomes; return how many of each.
 
-    The whole log is read, some thousand rows at a time, and each part is a separate transaction: a run that
-    is killed goes on from the start and finds what is left.
+    The whole log is read, a few thousand rows at a time, and each part is a separate transaction: a run that
+    is killed starts again and handles the rest.
     """
     predictions = outcomes = 0
     if not sa.inspect(engine).has_table(PREDICTIONS.name):
@@ -80,7 +80,7 @@ def _tombstones(keys: Sequence[bytes], fields: Mapping[str, object]) -> list[str
 
 
 def _text(column: Column, value: object) -> str:
-    """Return one text for all that the log and the tables may write for a value."""
+    """Return one text for all forms of a value in the log and the tables."""
     if value is None or value != value:  # noqa: PLR0124 (NaN, which pandas may use for a missing text)
         return MISSING
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""Deletes what is older than a site keeps it, some thousand rows at a time.
+"""Delete data that is older than the site's retention, a few thousand rows at a time.
 
 Each part is a short transaction that finds its rows by primary key, so it locks only those that go, and rests
 afterwards as long as it took: loads and predictions continue.

@@ -13,7 +13,7 @@ class Batch:
     """One load that added something. Times are UTC, without a time zone.
 
     `rows_read` is the sum of the rows to each split, the known and the rejected ones. `next_cursor` and
-    `next_line` say where the source goes on.
+    `next_line` are the position at which the source continues.
     """
 
     batch: int

@@ -19,7 +19,7 @@ _Stored = tuple[tuple[object, ...], int]
 
 _IDS_AT_ONCE = 5_000
 _NAMES = [column.name for column in COLUMNS]
-_TWICE = "encounter_id: comes twice in this source; the first row is kept"
+_TWICE = "encounter_id: repeated in this source; the first row is kept"
 
 
 @dataclass(frozen=True, slots=True)

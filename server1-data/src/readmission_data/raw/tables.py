@@ -61,7 +61,7 @@ BATCH_INFO: Final = sa.Table(
     sa.Column("source_name", sa.String(1000), nullable=False),
     sa.Column("source_sha256", sa.String(64), nullable=False),
     sa.Column("dataset_kind", sa.String(16), nullable=False),
-    # Where the next batch goes on: a file's byte or a feed's own word, and the number of that line.
+    # The start of the next batch: a file's byte or a feed's cursor, and the number of that line.
     sa.Column("next_cursor", sa.String(255), nullable=False),
     sa.Column("next_line", sa.BigInteger, nullable=False),
     # Whether an encounter's number may come again in the rest of the source.

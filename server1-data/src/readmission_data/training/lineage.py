@@ -32,8 +32,8 @@ class Lineage:
     """The data and the code behind a training.
 
     `processed_sha256` covers the rows of the three processed tables and the encoding behind them,
-    `code_sha256` the modules of this package. The salt of the split is told by its hash alone: with the salt,
-    a split could be foretold from a patient.
+    `code_sha256` the modules of this package. Only the hash of the split's salt is recorded: with the
+    salt, anybody could compute the split of a patient.
     """
 
     dataset: str
@@ -64,7 +64,7 @@ class Lineage:
     def training_key(self, settings: DataSettings) -> str:
         """Return a sha256 that is the same for every training that must give the same result.
 
-        The commit is left out: where it matters, `code_sha256` tells it.
+        The commit is left out: if the code matters, `code_sha256` covers it.
         """
         parts = self.to_json()
         del parts["git_commit"]

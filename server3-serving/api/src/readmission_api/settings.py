@@ -176,5 +176,7 @@ class ApiSettings(BaseSettings):
     def _check_drift_minimum(cls, minimum: int, others: ValidationInfo) -> int:
         window = others.data.get("drift_window", minimum)
         if minimum > window:
-            raise ValueError(f"is above READMISSION_API_DRIFT_WINDOW ({window}): drift would never be told")
+            raise ValueError(
+                f"is above READMISSION_API_DRIFT_WINDOW ({window}): drift would never be reported"
+            )
         return minimum

@@ -19,7 +19,7 @@ GROWTH: Final = Row(
     (
         graph(
             "Time since the last cleanup",
-            "Time since each nightly cleanup last succeeded. An alert fires over the line.",
+            "Time since each nightly cleanup last succeeded. An alert fires above the line.",
             "s",
             Query(
                 f"time() - (kube_cronjob_status_last_successful_time{{{_CLEANUPS}}} "
@@ -30,7 +30,7 @@ GROWTH: Final = Row(
         ),
         graph(
             "Volumes: share of their size",
-            "Size of each volume, as a share of what its claim asks for. An alert fires over the line.",
+            "Size of each volume, as a share of what its claim asks for. An alert fires above the line.",
             "percentunit",
             Query(
                 f'readmission_volume_bytes{{job="node"}} / on (volume) group_left () {_ASKED}',
@@ -56,7 +56,7 @@ GROWTH: Final = Row(
         ),
         graph(
             "Binary logs",
-            "Size of MySQL's binary logs. MySQL removes them after a week; an alert fires over the line.",
+            "Size of MySQL's binary logs. MySQL removes them after a week; an alert fires above the line.",
             "bytes",
             Query('mysql_binlog_size_bytes{job="mysql"}', "{{instance}}"),
             steps=over(4 * 2**30),
@@ -64,7 +64,7 @@ GROWTH: Final = Row(
         graph(
             "Age of what the hosts write",
             "Age of the files in which a host reports its certificates and volumes every hour. An alert "
-            "fires over the line.",
+            "fires above the line.",
             "s",
             Query(f"time() - node_textfile_mtime_seconds{{{_FILE}}}", "{{instance}} {{file}}"),
             steps=over(3 * 3600),

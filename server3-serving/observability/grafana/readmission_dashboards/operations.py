@@ -68,7 +68,7 @@ BOARD: Final = Board(
             (
                 graph(
                     "Age of the last good backup",
-                    "Time since each backup last succeeded. An alert fires over the line.",
+                    "Time since each backup last succeeded. An alert fires above the line.",
                     "s",
                     Query(_AGE, "{{namespace}} {{cronjob}}"),
                     width=12,

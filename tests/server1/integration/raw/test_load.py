@@ -165,7 +165,7 @@ def test_an_id_that_comes_twice_is_loaded_once(settings, query, tmp_path):
     assert sum(result.loaded for result in results) == 60
     assert sum(result.rejected for result in results) == 4
     reasons = query("SELECT DISTINCT reason FROM rejected_rows")
-    assert reasons == [("encounter_id: comes twice in this source; the first row is kept",)]
+    assert reasons == [("encounter_id: repeated in this source; the first row is kept",)]
 
 
 def test_a_newer_delivery_adds_what_is_new(settings, query, tmp_path):

@@ -36,7 +36,7 @@ class Prometheus:
         return answer["data"]
 
     def values(self, query: str, *, instant: bool = False) -> dict[str, list[float]]:
-        """Return each series' numbers, NaN left out, at the end of the span or all along it."""
+        """Return each series' numbers without NaN, at the end of the time range or for all of it."""
         assert "$" not in query, f"a variable was left in {query}"
         if instant:
             found = self.get("query", query=query, time=self.ended)["result"]

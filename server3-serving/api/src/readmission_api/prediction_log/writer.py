@@ -102,7 +102,7 @@ class PredictionWriter:
         return in_log and self._settled >= wanted
 
     def _due(self) -> int:
-        """Return the number of rows settled so far, once all that waits now is."""
+        """Return the number of settled rows at which everything that waits now is settled."""
         with self._moving:
             return self._settled + len(self._queue) + sum(len(scored.rows) for scored in self._in_hand)
 
