@@ -7,10 +7,12 @@ message.
 - **Reads** the source (`READMISSION_SOURCE`: the data set's file, or a hospital's HTTP feed).
 - **Writes** `train_data`, `validation_data`, `test_data`, `rejected_rows` and one line of the ledger
   `batch_info`, in one transaction.
+- **Updates** `readmitted` of a known encounter that has another outcome, and keeps the one before in
+  `outcome_history`. An outcome that is not known yet is `pending`; a known one never becomes pending again.
 - **Safe to run again**: a killed load leaves nothing behind, and a row is never loaded twice. If a load is
-killed after its commit, the next try reports it. - **Fails without a retry** if a source has no valid row;
-all its rows are then in `rejected_rows`. - **Starts** `preprocess_incremental`, through the asset
-`readmission_raw_batches`.
+  killed after its commit, the next try reports it.
+- **Fails without a retry** if a source has no valid row; all its rows are then in `rejected_rows`.
+- **Starts** `preprocess_incremental`, through the asset `readmission_raw_batches`.
 
 Trigger it with `{"all_batches": true}` to load the whole source in one run.
 """

@@ -3,7 +3,8 @@
 Runs after every new raw batch. Everything is fitted on the train split only.
 
 1. **load** reads the batches that RawData has at that moment.
-2. **clean** selects the cohort (without discharges to death or hospice) and checks it.
+2. **clean** selects the cohort (without discharges to death or hospice, and without pending outcomes) and
+   checks it.
 3. **select_features** fits the encodings and selects the 50 best features.
 4. **save** replaces `diabetes_train_processed`, `diabetes_validation_processed`, `diabetes_test_processed`
    and `feature_info` atomically.

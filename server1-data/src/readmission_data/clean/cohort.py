@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from readmission_data.encounters.columns import TARGET
+from readmission_data.encounters.levels import PENDING
 
-COHORT_VERSION: Final = "1"
+COHORT_VERSION: Final = "2"
 """Increase it with every change of the rules below: a lineage records which rules applied."""
 
 SPLIT_VERSION: Final = "1"
@@ -42,11 +43,11 @@ EARLY: Final = "<30"
 
 
 def keep(frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return a mask [n] of the encounters that belong to the cohort."""
-    kept = np.ones(len(frame), dtype=bool)
+    """Return a mask [n] of the encounters that belong to the cohort and whose outcome is known."""
+    kept: npt.NDArray[np.bool_] = (frame[TARGET] != PENDING).to_numpy(dtype=bool)
     for exclusion in EXCLUSIONS:
         values = frame[exclusion.field].astype("str")
-        kept &= ~values.isin(exclusion.levels).to_numpy(dtype=bool)
+        kept = kept & ~values.isin(exclusion.levels).to_numpy(dtype=bool)
     return kept
 
 

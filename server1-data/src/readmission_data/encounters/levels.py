@@ -110,4 +110,8 @@ DOSES = ("No", "Down", "Steady", "Up")
 
 MEDICATION_CHANGES = ("No", "Ch")
 DIABETES_MEDICATIONS = ("No", "Yes")
-READMISSIONS = ("NO", ">30", "<30")
+
+PENDING = "pending"
+"""The outcome is not known yet: an encounter may be delivered before its 30 days are over."""
+
+READMISSIONS = ("NO", ">30", "<30", PENDING)

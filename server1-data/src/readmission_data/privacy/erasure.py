@@ -124,7 +124,7 @@ def _erase_raw(settings: DataSettings, erased: Erased, found: Report) -> Report:
         # Read again: a load that ran meanwhile may have brought more.
         encounters = _encounters(connection, erased)["encounter_id"].tolist()
         for table in tables.METADATA.sorted_tables:
-            if "encounter_id" not in table.c:
+            if "encounter_id" not in table.c or not sa.inspect(connection).has_table(table.name):
                 continue
             for start in range(0, len(encounters), _AT_ONCE):
                 chosen = table.c.encounter_id.in_(encounters[start : start + _AT_ONCE])

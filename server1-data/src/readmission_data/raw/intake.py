@@ -1,9 +1,9 @@
 """One load: it takes rows from a delivery, checks them, and writes them to the tables by split."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from readmission_data import bulk
 from readmission_data.ahead import one_ahead
-from readmission_data.raw import lines, tables, validation
+from readmission_data.raw import lines, outcome_history, tables, validation
+from readmission_data.raw.outcome_history import Correction
 from readmission_data.raw.repeats import Seen
 from readmission_data.raw.sources import Delivery
 from readmission_data.raw.split import ORDER, Codes, Split, assign
@@ -38,11 +39,13 @@ class _Prepared:
 class _Judged:
     """The new, the known and the broken rows of a block, by their index in it.
 
-    An erased patient's rows are among the known ones: nothing of them is kept.
+    An erased patient's rows are among the known ones: nothing of them is kept. `corrections` are those of the
+    known rows that bring another outcome, in order.
     """
 
     new: validation.Numbers
     known: validation.Numbers
+    corrections: Sequence[Correction]
     broken: Mapping[int, str]
 
 
@@ -62,6 +65,7 @@ class Intake:
     offset: int = 0
     line_number: int = 0
     known: int = 0
+    corrected: int = 0
     rejected: int = 0
     first_reason: str = ""
     taken: dict[Split, int] = field(default_factory=lambda: dict.fromkeys(Split, 0))
@@ -81,15 +85,16 @@ class Intake:
     @property
     def _brought_nothing(self) -> bool:
         # A source that grew repeats its invalid rows among the known ones.
-        return not sum(self.taken.values()) and (self.known > 0 or not self.rejected)
+        news = sum(self.taken.values()) + self.corrected
+        return not news and (self.known > 0 or not self.rejected)
 
     def run(self) -> None:
         """Take rows until the load has its train rows and everything else it needs.
 
-        After a delivery without new rows comes the next delivery. A delivery of blank lines would not enter
-        the ledger, and the next load would start at the same place; one of known rows, for example after a
-        feed grew, would start a training without a new row. A delivery whose rows are all rejected ends the
-        load, because its source may not be a data set at all.
+        After a delivery without new rows or outcomes comes the next delivery. A delivery of blank lines would
+        not enter the ledger, and the next load would start at the same place; one of known rows, for example
+        after a feed grew, would start a training without a new row. A delivery whose rows are all rejected
+        ends the load, because its source may not be a data set at all.
         """
         self._take_blocks()
         while self._brought_nothing and self.delivery.following is not None:
@@ -165,11 +170,16 @@ class Intake:
         wanted = wanted & ~prepared.erased
         good = checked.rows[wanted[checked.rows]]
         verdict = self.seen.judge(
-            self.connection, checked.encounters[good], lambda again: checked.chosen(good[again])
+            self.connection,
+            checked.encounters[good],
+            prepared.rows.numbers[good],
+            lambda again: checked.chosen(good[again]),
         )
         broken = {row: reason for row, reason in checked.broken.items() if wanted[row]}
         broken.update((int(good[position]), reason) for position, reason in verdict.refused.items())
-        return _Judged(good[verdict.new], np.concatenate((good[verdict.known], gone)), broken)
+        corrections = [replace(found, row=int(good[found.row])) for found in verdict.corrections]
+        known = np.concatenate((good[verdict.known], gone))
+        return _Judged(good[verdict.new], known, corrections, broken)
 
     def _keep(self, prepared: _Prepared, judged: _Judged) -> None:
         """Write new rows to their tables and broken ones to the rejected rows."""
@@ -183,7 +193,21 @@ class Intake:
             self.taken[split] += len(chosen)
         self.seen.took(checked.encounters[judged.new])
         self.known += len(judged.known)
+        self._correct(prepared, judged.corrections)
         self._reject(prepared.rows, judged.broken)
+
+    def _correct(self, prepared: _Prepared, corrections: Sequence[Correction]) -> None:
+        if not corrections:
+            return
+        rows = [correction.row for correction in corrections]
+        outcome_history.correct(
+            self.connection,
+            self.batch,
+            corrections,
+            prepared.rows.numbers[rows].tolist(),
+            [ORDER[code] for code in prepared.codes[rows]],
+        )
+        self.corrected += len(corrections)
 
     def _reject(self, rows: lines.Rows, broken: Mapping[int, str]) -> None:
         if not broken:
@@ -215,6 +239,7 @@ def _until(judged: _Judged, cut: int) -> _Judged:
     return _Judged(
         judged.new[:count],
         judged.known[judged.known <= cut],
+        [correction for correction in judged.corrections if correction.row <= cut],
         {row: reason for row, reason in judged.broken.items() if row <= cut},
     )
 

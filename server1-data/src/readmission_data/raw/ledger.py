@@ -12,8 +12,8 @@ from readmission_data.raw.tables import BATCH_INFO
 class Batch:
     """One load that added something. Times are UTC, without a time zone.
 
-    `rows_read` is the sum of the rows to each split, the known and the rejected ones. `next_cursor` and
-    `next_line` are the position at which the source continues.
+    `rows_read` is the sum of the rows of each split, the known and the rejected ones; rows that only bring
+    another outcome are known. `next_cursor` and `next_line` say where the source continues.
     """
 
     batch: int

@@ -26,8 +26,8 @@ class LoadResult:
     """What one load brought. `batch` is None when the source had nothing new.
 
     `rows_read` is the sum of train, validation, test, known and rejected rows; those of erased patients count
-    as known. `exhausted` tells that the
-    source has no more.
+    as known. `corrected` of the known rows brought another outcome. `exhausted` means that the source has no
+    more.
     """
 
     batch: int | None
@@ -37,6 +37,7 @@ class LoadResult:
     validation: int = 0
     test: int = 0
     known: int = 0
+    corrected: int = 0
     rejected: int = 0
     exhausted: bool = True
 
@@ -90,7 +91,10 @@ def _load(connection: sa.Connection, source: Source, settings: DataSettings) -> 
         earlier = ledger.batches(connection)
         delivery = source.deliver(earlier)
         number = earlier[-1].batch + 1 if earlier else 1
-        seen = Seen(earlier, delivery.earlier)
+        same_place = [
+            batch for batch in earlier if (batch.source_kind, batch.source_name) == (source.kind, source.name)
+        ]
+        seen = Seen(earlier, delivery.earlier, same_place)
         erased = tombstones.erased(connection, settings)
         intake = Intake(connection, delivery, number, settings.split_salt, seen, erased)
         intake.run()
@@ -128,6 +132,7 @@ def _reported(batch: ledger.Batch, intake: Intake) -> LoadResult:
         validation=batch.validation_rows,
         test=batch.test_rows,
         known=batch.known_rows,
+        corrected=intake.corrected,
         rejected=batch.rejected_rows,
         exhausted=intake.exhausted,
     )
@@ -140,7 +145,13 @@ def _reported(batch: ledger.Batch, intake: Intake) -> LoadResult:
             f"{batch.source_name}: not one of {result.rows_read} rows could load; all are in rejected_rows, "
             f"the first is {intake.first_reason}"
         )
-    log.info("batch %d: %d rows read, %d loaded", batch.batch, result.rows_read, result.loaded)
+    log.info(
+        "batch %d: %d rows read, %d loaded, %d outcomes changed",
+        batch.batch,
+        result.rows_read,
+        result.loaded,
+        result.corrected,
+    )
     return result
 
 

@@ -8,10 +8,19 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from readmission_data import bulk
-from readmission_data.encounters.columns import COLUMNS, Column, Kind
+from readmission_data.encounters.columns import BY_NAME, COLUMNS, TARGET, Column, Kind
 from readmission_data.raw.split import Split
 
-__all__ = ["BATCH_INFO", "ENCOUNTERS", "METADATA", "REJECTED_ROWS", "Split", "create", "read_split"]
+__all__ = [
+    "BATCH_INFO",
+    "ENCOUNTERS",
+    "METADATA",
+    "OUTCOME_HISTORY",
+    "REJECTED_ROWS",
+    "Split",
+    "create",
+    "read_split",
+]
 
 METADATA: Final = sa.MetaData()
 
@@ -70,7 +79,7 @@ BATCH_INFO: Final = sa.Table(
     sa.Column("train_rows", sa.BigInteger, nullable=False),
     sa.Column("validation_rows", sa.BigInteger, nullable=False),
     sa.Column("test_rows", sa.BigInteger, nullable=False),
-    # Rows of another delivery that are in the tables already, letter for letter.
+    # Rows of encounters that are in the tables already; `outcome_history` lists those with another outcome.
     sa.Column("known_rows", sa.BigInteger, nullable=False),
     sa.Column("rejected_rows", sa.BigInteger, nullable=False),
     # UTC.
@@ -93,12 +102,40 @@ REJECTED_ROWS: Final = sa.Table(
     **_MYSQL,
 )
 
+OUTCOME_HISTORY: Final = sa.Table(
+    "outcome_history",
+    METADATA,
+    sa.Column("encounter_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    # The batch that changed the outcome, and the line of its source: `batch_info` has the source and when.
+    sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("line_number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("outcome_before", _type(BY_NAME[TARGET]), nullable=False),
+    sa.Column("outcome", _type(BY_NAME[TARGET]), nullable=False),
+    **_MYSQL,
+)
+"""One row for each change of an encounter's `readmitted` after it was loaded."""
+
 
 def create(connection: sa.Connection) -> None:
-    """Create the tables that do not exist yet."""
-    # One query instead of one per table, because every load runs it.
-    if not METADATA.tables.keys() <= set(sa.inspect(connection).get_table_names()):
-        METADATA.create_all(connection)
+    """Create missing tables, and let tables of a release without pending outcomes hold them."""
+    # One query instead of one for each table: every load asks it.
+    present = set(sa.inspect(connection).get_table_names())
+    if METADATA.tables.keys() <= present:
+        return
+    if connection.dialect.name == "mysql":
+        # Before the new table: an upgrade that is interrupted here begins again.
+        for table in ENCOUNTERS.values():
+            if table.name in present:
+                _widen(connection, table.c[TARGET])
+    METADATA.create_all(connection)
+
+
+def _widen(connection: sa.Connection, column: sa.Column[Any]) -> None:
+    quote = connection.dialect.identifier_preparer.quote
+    kind = column.type.compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"ALTER TABLE {quote(column.table.name)} MODIFY {quote(column.name)} {kind} NOT NULL"
+    )
 
 
 def line_of(encoding: str, line: str) -> bytes:

@@ -33,6 +33,7 @@ def dataset(tmp_path) -> str:
     lines = csv_lines.lines(ROWS)
     lines[100] = "torn"
     lines[700] = lines[10]
+    lines[750] = lines[20].removesuffix("NO") + "<30"
     return str(csv_lines.write(tmp_path / "d.csv", lines))
 
 
