@@ -26,6 +26,20 @@ CREATE TABLE outcomes (
   CONSTRAINT outcomes_request UNIQUE (request_id, number)
 );
 
+-- Outcomes that were corrected, one line for each correction: what was known before, since when, and the X-Request-ID of
+-- the POST /outcomes that corrected it.
+CREATE TABLE outcome_history (
+  id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  request_id VARCHAR(64) NOT NULL,
+  number INTEGER NOT NULL,
+  readmitted_before BOOLEAN NOT NULL,
+  received_before DATETIME NOT NULL,
+  readmitted BOOLEAN NOT NULL,
+  received_at DATETIME NOT NULL,
+  corrected_by VARCHAR(64) NOT NULL
+);
+CREATE INDEX outcome_history_request ON outcome_history (request_id, number);
+
 -- Slices of predictions that waited outside of the database and are now in `predictions`: none is loaded twice.
 CREATE TABLE loaded_slices (
   name VARCHAR(64) NOT NULL PRIMARY KEY,

@@ -15,7 +15,7 @@ import pytest
 from readmission_api.model_store.verification import load
 from readmission_api.predictor.predictor import ModelVersion, Predictor
 from server3.api.support.service import Service
-from server3.api.support.tracking import CHECKOUT, MODEL, Registry, Tracking, sha256
+from server3.api.support.tracking import CHECKOUT, MODEL, Registry, Tracking, changed_copy, sha256
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -70,6 +70,13 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
 
 def load_folder(folder: Path, version: str = "1") -> Predictor:
     return load(folder, ModelVersion(MODEL, version, "production", sha256(folder / "manifest.json")))
+
+
+@pytest.fixture(scope="session")
+def ruled(versions: Versions) -> Path:
+    """The folder of version one with a contract of today: cohort, contradictions and intervals."""
+    rules = json.loads(versions.one.with_name("rules.json").read_bytes())
+    return changed_copy(versions.one, versions.one.with_name("ruled"), **rules)
 
 
 @pytest.fixture(scope="session")

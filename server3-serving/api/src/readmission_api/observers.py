@@ -15,6 +15,7 @@ from readmission_api.errors import PredictionLogError
 from readmission_api.logs import logger
 from readmission_api.metrics.drift import DriftWindow
 from readmission_api.metrics.instruments import Instruments
+from readmission_api.metrics.outcome_quality import Quality
 from readmission_api.model_store.store import ModelStore, Serving
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.spool import Spool
@@ -57,8 +58,8 @@ class Observers:
             self.writer = PredictionWriter(
                 self.engine, spool, instruments, buffer=settings.prediction_log_buffer
             )
-        for unknown in (instruments.score_drift, instruments.outcome_auc):
-            unknown.set(math.nan)
+        instruments.score_drift.set(math.nan)
+        instruments.show_quality(Quality(0))
 
     def start(self) -> None:
         """Start the threads."""
@@ -98,13 +99,12 @@ class Observers:
                 known = (version, outcomes.newest(self.engine))
                 if known == self._measured:
                     return
-                auc, rows = outcomes.quality(self.engine, version)
+                quality = outcomes.quality(self.engine, version)
             except PredictionLogError as error:
                 logger.warning("%s", error)
                 return
             self._measured = known
-            self._instruments.outcome_auc.set(math.nan if auc is None else auc)
-            self._instruments.outcome_rows.set(rows)
+            self._instruments.show_quality(quality)
 
     def update_gauges(self) -> None:
         """Update the gauges before a scrape. Takes about 20 ms: do not call it in the event loop."""
@@ -116,6 +116,7 @@ class Observers:
             instruments.memory.set(resident_bytes())
         serving = self._store.serving
         instruments.ready.set(1 if serving else 0)
+        instruments.pinned.set(1 if self._store.pin else 0)
         if serving:
             self._show_model(serving)
         fields, scores = self._drift.measure()

@@ -71,6 +71,14 @@ def test_versions_come_and_bad_ones_do_not(registry, versions, patient, new_serv
     assert version_of(service, patient) == one
     assert service.metric("model_version_refused") == 0
 
+    # A pin is shown until it is released, and nothing else is shown as one.
+    pin = {"version": one, "by": "ana", "reason": "audit", "at": "2026-05-01T10:00:00+00:00"}
+    for tag, shown in ((json.dumps(pin), pin), ('{"version": 3}', None), (json.dumps(pin), pin), ("", None)):
+        registry.client.set_registered_model_tag(registry.model, "pin", tag)
+        service.http.post("/reload_model", **reload)
+        assert service.http.get("/model").json()["pin"] == shown
+        assert service.metric("model_pinned") == (shown is not None)
+
     # No version has the alias: the last one keeps serving.
     registry.unset("production")
     answer = service.http.post("/reload_model", **reload)

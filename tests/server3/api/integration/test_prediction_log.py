@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from readmission_api.prediction_log.outcomes import roc_auc
+from readmission_api.metrics.outcome_quality import roc_auc
 from readmission_api.prediction_log.tables import OUTCOMES, PREDICTIONS
 from support import mysql
 
@@ -40,8 +40,9 @@ def test_predictions_and_outcomes_are_kept(shared_registry, versions, new_servic
     told = {"headers": {"authorization": "Bearer t"}}
     answer = service.http.post(
         "/outcomes", json=[*outcomes, {"request_id": "no", "readmitted": True}], **told
-    )
-    assert answer.json() == {"recorded": 100, "unknown": ["no"]}
+    ).json()
+    assert (answer["recorded"], answer["unknown"]) == (100, ["no"])
+    assert [item["status"] for item in answer["outcomes"]] == ["recorded"] * 100 + ["unknown"]
     assert service.http.post("/outcomes", json=outcomes[0]).status_code == 401
     later = {"request_id": "many", "number": 3, "readmitted": True}
     assert service.http.post("/outcomes", json=later, **told).json()["recorded"] == 1

@@ -19,6 +19,7 @@ from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from readmission_data.encounters.columns import PREDICTORS, Kind
+from readmission_data.model_version import rules
 
 MODEL = "best_diabetes_readmission_model"
 NUMERIC = [column.name for column in PREDICTORS if column.kind is Kind.INTEGER]
@@ -291,6 +292,23 @@ def write_version(out: Path, seed: int, *, synthetic: bool, trees: int) -> None:
     exam.assign(expected=expected).to_csv(out.with_suffix(".exam.csv"), index=False)
 
 
+def contract_rules() -> dict[str, object]:
+    """Return the members of a contract since 1.1: the rules that training applies, and some intervals."""
+    risk = [0.0001, 0.02, 0.05, 0.1, 0.2, 0.4, 0.9999]
+    return {
+        "schema_version": "1.1",
+        "cohort": rules.exclusions().model_dump(),
+        "contradictions": [contradiction.model_dump() for contradiction in rules.CONTRADICTIONS],
+        "intervals": {
+            "level": 0.95,
+            "risk": risk,
+            "low": [round(value * 0.8, 5) for value in risk],
+            "high": [round(1 - (1 - value) * 0.9, 5) for value in risk],
+            "coverage": [],
+        },
+    }
+
+
 def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False))
 
@@ -308,6 +326,7 @@ def main() -> None:
     for version in arguments.versions:
         name, seed, *synthetic = version.split(":")
         write_version(arguments.out / name, int(seed), synthetic=bool(synthetic), trees=arguments.trees)
+    write_json(arguments.out / "rules.json", contract_rules())
 
 
 if __name__ == "__main__":

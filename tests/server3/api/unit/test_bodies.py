@@ -5,9 +5,12 @@ import time
 
 import pytest
 
+from readmission_api.app import create_app
 from readmission_api.errors import RefusedError
 from readmission_api.routes import bodies as module
+from readmission_api.routes.accounting import Accounting
 from readmission_api.routes.bodies import Bodies
+from readmission_api.settings import ApiSettings
 
 
 def receiving(parts, pause=0.0):
@@ -77,3 +80,24 @@ def test_a_request_that_is_cancelled_for_another_reason_stays_cancelled():
         assert not bodies._deadlines
 
     asyncio.run(cancelled())
+
+
+def test_a_late_body_never_breaks_into_an_answer(tmp_path):
+    async def begins_and_then_waits(_scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        await bodies.read(receive, limit=10)
+
+    bodies, sent = Bodies(0.1), []
+
+    async def send(message):
+        sent.append(message)
+
+    parts = create_app(ApiSettings(state_dir=tmp_path, tracking_uri="http://127.0.0.1:9")).parts
+    scope = {"type": "http", "method": "POST", "path": "/predict_batch", "headers": []}
+    answer = Accounting(begins_and_then_waits, parts)(scope, receiving([b"x"], pause=60), send)
+    asyncio.run(watched(bodies, answer))
+    assert [(message["type"], message.get("status")) for message in sent] == [
+        ("http.response.start", 200),
+        ("http.response.body", None),
+    ]

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from readmission_api import app as app_module
 from readmission_api.app import create_app
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
-from readmission_api.prediction_log.tables import create_tables
+from readmission_api.prediction_log.tables import OUTCOME_HISTORY, OUTCOMES, create_tables
 from readmission_api.predictor.predictor import ModelVersion
 from readmission_api.routes.accounting import Accounting
 from readmission_api.scored import Scored
@@ -67,10 +68,10 @@ def write(app, part):
     writer._write_all()
 
 
-def post(app, body):
+def post(app, body, headers=None):
     async def request():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
-            return await client.post("/outcomes", json=body)
+            return await client.post("/outcomes", json=body, headers=headers)
 
     return asyncio.run(request())
 
@@ -78,7 +79,7 @@ def post(app, body):
 def test_the_version_that_serves_is_judged_by_its_own_outcomes(app):
     observers = app.parts.observers
     write(app, scored("2", [0.9, 0.8, 0.2, 0.1] * 50, prefix="old"))
-    outcomes.record(observers.engine, told([False, True] * 100, prefix="old"))
+    outcomes.record(observers.engine, told([False, True] * 100, prefix="old"), request_id="r")
     serve(app, "2")
     observers.update_quality()
     assert quality(app) == [pytest.approx(0.25), 200]
@@ -87,7 +88,7 @@ def test_the_version_that_serves_is_judged_by_its_own_outcomes(app):
     observers.update_quality()
     assert quality(app) == [pytest.approx(float("nan"), nan_ok=True), 0]
     write(app, scored("5", [0.9] * 90 + [0.1] * 210, prefix="new"))
-    outcomes.record(observers.engine, told([True] * 90 + [False] * 210, prefix="new"))
+    outcomes.record(observers.engine, told([True] * 90 + [False] * 210, prefix="new"), request_id="r")
     observers.update_quality()
     assert quality(app) == [1.0, 300]
 
@@ -113,7 +114,7 @@ def test_outcomes_that_another_process_took_are_measured_too(app, monkeypatch):
         following = asyncio.create_task(app_module._follow_outcomes(app.parts))
         for readmitted, auc in (([True, False], 1.0), ([False, True], 0.0)):
             await asyncio.to_thread(
-                outcomes.record, app.parts.observers.engine, told(readmitted, prefix="one")
+                outcomes.record, app.parts.observers.engine, told(readmitted, prefix="one"), request_id="r"
             )
             await until([auc, 2])
         following.cancel()
@@ -135,7 +136,57 @@ def test_an_outcome_whose_prediction_still_waits_is_to_be_sent_again(app):
     assert post(app, [late, {"request_id": "no", "readmitted": True}]).json() == {
         "recorded": 1,
         "unknown": ["no"],
+        "outcomes": [
+            {"request_id": "late0", "number": 0, "status": "recorded"},
+            {"request_id": "no", "number": 0, "status": "unknown"},
+        ],
     }
+
+
+def test_each_outcome_of_a_request_has_an_answer_of_its_own(app):
+    writer = app.parts.observers.writer
+    batch = Scored(of_version("1"), ["many"] * 3, [0, 1, 2], [(5,)] * 3, [0.1, 0.2, 0.3], 0.0)
+    write(app, batch)
+    assert writer.waiting() == 0
+
+    told = {0: True, 7: True, 1: None, 2: False}
+    answer = post(
+        app, [{"request_id": "many", "number": number, "readmitted": told[number]} for number in told]
+    ).json()
+    assert [item["status"] for item in answer["outcomes"]] == ["recorded", "unknown", "pending", "recorded"]
+    assert [item["number"] for item in answer["outcomes"]] == [0, 7, 1, 2]
+    assert (answer["recorded"], answer["unknown"]) == (2, ["many"])
+
+
+def stored(app, table):
+    with app.parts.observers.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
+
+
+def test_outcomes_mature_and_are_corrected_with_their_history(app):
+    write(app, scored("1", [0.9, 0.1], prefix="p"))
+
+    def send(readmitted, request_id):
+        body = {"request_id": "p0", "readmitted": readmitted}
+        return post(app, body, {"x-request-id": request_id}).json()["outcomes"][0]["status"]
+
+    said = [send(value, f"r{n}") for n, value in enumerate([None, False, False, True, None, False])]
+    assert said == ["pending", "recorded", "unchanged", "corrected", "unchanged", "corrected"]
+    [kept] = stored(app, OUTCOMES)
+    assert (kept["request_id"], kept["readmitted"]) == ("p0", False)
+    history = stored(app, OUTCOME_HISTORY)
+    assert [(row["readmitted_before"], row["readmitted"], row["corrected_by"]) for row in history] == [
+        (False, True, "r3"),
+        (True, False, "r5"),
+    ]
+    assert history[1]["received_before"] == history[0]["received_at"] < history[1]["received_at"]
+    assert kept["received_at"] == history[1]["received_at"]
+
+    # Several outcomes of one prediction in one request count in their order.
+    both = post(app, [{"request_id": "p1", "readmitted": value} for value in (False, True)]).json()
+    assert [item["status"] for item in both["outcomes"]] == ["recorded", "corrected"]
+    assert stored(app, OUTCOMES)[-1]["readmitted"] is True
+    assert len(stored(app, OUTCOME_HISTORY)) == 3
 
 
 def test_predictions_that_come_in_meanwhile_are_not_waited_for(app, monkeypatch):

@@ -15,6 +15,8 @@ from readmission_api.errors import BadJsonError, OverloadedError, PatientRefused
 from readmission_api.model_store.store import Reload, Serving
 from readmission_api.predictor import json_text
 from readmission_api.reloads import Reloads
+from readmission_api.routes import batch as batch_route
+from readmission_api.routes import outcomes as outcomes_route
 from readmission_api.routes.batch import read_rows, split
 from readmission_api.routes.outcomes import read_outcomes
 from readmission_api.routes.parts import UploadSpace
@@ -73,6 +75,37 @@ def test_a_batch_of_one_endless_patient_is_refused_without_reading_it(predictor)
     assert read_rows(predictor, patients, 0, found, 65_536) == []
     assert time.thread_time() - started < 0.25
     assert [(problem.code, problem.row) for problem in found] == [("too_long", 0)]
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "reader"),
+    [
+        ("/outcomes", outcomes_route, "read_outcomes"),
+        ("/predict_batch", batch_route, "split"),
+        ("/predict_batch", batch_route, "read_rows"),
+    ],
+)
+def test_no_large_body_is_read_on_the_event_loop(
+    tmp_path, predictor, patient, monkeypatch, path, module, reader
+):
+    readers, read = [], getattr(module, reader)
+
+    def note(*given):
+        readers.append(threading.current_thread())
+        return read(*given)
+
+    monkeypatch.setattr(module, reader, note)
+    app = create_app(ApiSettings(state_dir=tmp_path, tracking_uri="http://127.0.0.1:9"))
+    app.parts.store.serving = Serving(predictor, "registry", datetime.now(UTC))
+    body = [patient] * 50 if module is batch_route else [{"request_id": "a", "readmitted": True}] * 50
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            return await client.post(path, json=body)
+
+    assert asyncio.run(ask()).status_code in {200, 501}
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_an_error_lists_a_bounded_number_of_names(predictor):

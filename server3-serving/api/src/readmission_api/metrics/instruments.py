@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from readmission_api.metrics.outcome_quality import Quality
 from readmission_api.model_store.store import RESULTS, Reload
 from readmission_api.predictor.predictor import Predictor
 
@@ -142,6 +143,12 @@ class Instruments:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self.pinned = Gauge(
+            "model_pinned",
+            "1 while a pin keeps trainings from replacing the version that serves",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self.reloads = Counter("model_reloads", "Checks of the alias", ["result"], registry=registry)
         for result in RESULTS:
             self.reloads.labels(result)
@@ -189,6 +196,20 @@ class Instruments:
         self.outcome_auc = Gauge(
             "outcome_roc_auc",
             "ROC AUC of the risks that the serving version answered, over the outcomes received",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.outcome_auc_bound = Gauge(
+            "outcome_roc_auc_bound",
+            "Bounds of the 95 % interval of outcome_roc_auc; NaN for fewer than ten patients of a kind",
+            ["bound"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.outcome_calibration = Gauge(
+            "outcome_calibration",
+            "Over the same outcomes: mean risk (expected), share readmitted (observed) and its 95 % interval",
+            ["share"],
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
@@ -244,6 +265,20 @@ class Instruments:
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
+
+    def show_quality(self, quality: Quality) -> None:
+        """Show how good the risks of the version that serves were."""
+        self.outcome_auc.set(quality.auc)
+        self.outcome_rows.set(quality.rows)
+        for bound, value in (("low", quality.auc_low), ("high", quality.auc_high)):
+            self.outcome_auc_bound.labels(bound).set(value)
+        for share, value in (
+            ("expected", quality.expected),
+            ("observed", quality.observed),
+            ("observed_low", quality.observed_low),
+            ("observed_high", quality.observed_high),
+        ):
+            self.outcome_calibration.labels(share).set(value)
 
     def count_reload(self, reload: Reload) -> None:
         """Count a check of the alias."""

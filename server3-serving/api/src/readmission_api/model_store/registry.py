@@ -6,18 +6,31 @@ from pathlib import Path
 from typing import Final
 
 import mlflow.artifacts
+import msgspec
 import requests
 from mlflow import MlflowClient, MlflowException
 
-from readmission_api.errors import ModelRefusedError, RegistryUnreachableError
+from readmission_api.errors import ModelRefusedError, ReadmissionApiError, RegistryUnreachableError
 from readmission_api.model_store.verification import MANIFEST
 from readmission_api.predictor.predictor import ModelVersion
 
 MANIFEST_TAG: Final = "manifest_sha256"
+PIN_TAG: Final = "pin"
+"""Tag of the registered model: a pin as a JSON object. No tag, no pin."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _DENIED: Final = "PERMISSION_DENIED"
 _REFUSED: Final = {_DENIED, "UNAUTHENTICATED"}
 _NOT_THERE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """A version that no training may replace until it is released: by whom, why, and since when (UTC)."""
+
+    version: str
+    by: str
+    reason: str
+    at: str
 
 
 class Registry:
@@ -55,6 +68,26 @@ class Registry:
                 "manifest", f"the tag {MANIFEST_TAG} of version {found.version} is not a hash"
             )
         return ModelVersion(self.model_name, str(found.version), alias, manifest, found.run_id)
+
+    def pin(self) -> Pin | None:
+        """Return the pin of the registered model.
+
+        Raise `RegistryUnreachableError`, and `ReadmissionApiError` if the tag is not a pin.
+        """
+        try:
+            noted = self._client.get_registered_model(self.model_name).tags.get(PIN_TAG)
+        except MlflowException as error:
+            if error.error_code in _NOT_THERE:
+                return None
+            raise RegistryUnreachableError(_one_line(error)) from error
+        except (requests.RequestException, OSError) as error:
+            raise RegistryUnreachableError(_one_line(error)) from error
+        if not noted:
+            return None
+        try:
+            return msgspec.json.decode(noted, type=Pin)
+        except msgspec.DecodeError:
+            raise ReadmissionApiError(f"the tag {PIN_TAG} of {self.model_name} can't be read") from None
 
     def _is_registered(self) -> bool:
         """Return whether the model may exist.

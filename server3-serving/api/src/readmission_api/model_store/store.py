@@ -16,7 +16,7 @@ from readmission_api.errors import (
 )
 from readmission_api.logs import logger
 from readmission_api.model_store.disk_copy import DiskCopy
-from readmission_api.model_store.registry import Registry
+from readmission_api.model_store.registry import Pin, Registry
 from readmission_api.model_store.shared_copy import SharedCopy
 from readmission_api.model_store.verification import load, verify_manifest
 from readmission_api.predictor.predictor import ModelVersion, Predictor
@@ -57,8 +57,9 @@ class Reload:
 class ModelStore:
     """Follows two aliases of the registry.
 
-    `serving` and `challenger` may be read at any time from any thread. `refresh` blocks, on the network and
-    the CPU: call it outside of the event loop. `on_reload` is called after each check with its result.
+    `serving`, `challenger` and `pin` may be read at any time from any thread. `refresh` blocks, on the
+    network and the CPU: call it outside of the event loop. `on_reload` is called after each check with its
+    result.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ModelStore:
         self.serving: Serving | None = None
         self.challenger: Predictor | None = None
         self.last: Reload | None = None
+        self.pin: Pin | None = None
         self._registry = registry
         self._disk = disk
         self._shared = shared
@@ -98,9 +100,21 @@ class ModelStore:
             self._publish()
             self.last = reload
             self._on_reload(reload)
-            if self._shadow_alias and reload.result != "unreachable":
-                self._refresh_challenger(self._shadow_alias)
+            if reload.result != "unreachable":
+                self._refresh_pin()
+                if self._shadow_alias:
+                    self._refresh_challenger(self._shadow_alias)
             return reload
+
+    def _refresh_pin(self) -> None:
+        try:
+            self.pin = self._registry.pin()
+        except RegistryUnreachableError as error:
+            # The last one known is likelier than none.
+            logger.warning("the pin can't be read: %s", error)
+        except ReadmissionApiError as error:
+            self.pin = None
+            logger.error("%s", error)
 
     def _refresh_production(self) -> Reload:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The two tables: predictions and outcomes."""
+"""The tables: predictions, and outcomes with their history."""
 
 import threading
 from typing import Final
@@ -57,6 +57,21 @@ OUTCOMES = Table(
     Column("received_at", _MOMENT, nullable=False, comment="UTC"),
     UniqueConstraint("request_id", "number", name="outcomes_request"),
 )
+
+OUTCOME_HISTORY = Table(
+    "outcome_history",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("readmitted_before", Boolean, nullable=False),
+    Column("received_before", _MOMENT, nullable=False, comment="UTC"),
+    Column("readmitted", Boolean, nullable=False),
+    Column("received_at", _MOMENT, nullable=False, comment="UTC"),
+    Column("corrected_by", String(64), nullable=False, comment="request id of the correction"),
+    Index("outcome_history_request", "request_id", "number"),
+)
+"""One row for each correction of an outcome: what it was before, and which request changed it when."""
 
 LOADED_SLICES = Table(
     "loaded_slices",

@@ -12,6 +12,7 @@ import onnxruntime
 
 from readmission_api.errors import ModelRefusedError, ReadmissionApiError
 from readmission_api.predictor.patients import Patients, Row
+from readmission_api.predictor.remarks import Remarks
 from readmission_api.predictor.schema import InputSchema
 
 
@@ -39,6 +40,8 @@ class Predictor:
         self.card = card
         self.threshold = schema.threshold
         self.patients = Patients(schema)
+        place = {name: index for index, name in enumerate(self.patients.names)}
+        self.remarks = Remarks(schema.intervals, schema.contradictions, place)
         self._session = _session(graph)
         self._outputs = [schema.graph.output]
         self._check_graph()

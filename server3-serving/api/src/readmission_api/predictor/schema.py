@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import msgspec
@@ -119,6 +120,32 @@ class Cohort(msgspec.Struct, frozen=True):
     exclusions: tuple[Exclusion, ...] = ()
 
 
+class Condition(msgspec.Struct, frozen=True):
+    """True if at least one of `fields` has one of `levels`."""
+
+    fields: tuple[str, ...]
+    levels: tuple[str, ...]
+
+
+class Contradiction(msgspec.Struct, frozen=True):
+    """Values that do not fit together: all conditions are true. The answer carries the message."""
+
+    when: tuple[Condition, ...]
+    message: dict[str, str]
+
+
+class RiskIntervals(msgspec.Struct, frozen=True):
+    """How far the share of patients who return may lie from a risk.
+
+    At `risk[i]` it is `low[i]` to `high[i]`, linear in between and constant outside.
+    """
+
+    level: float
+    risk: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
 class Scores(msgspec.Struct, frozen=True):
     """The model's risks on the validation split."""
 
@@ -143,6 +170,8 @@ class InputSchema(msgspec.Struct, frozen=True):
     metrics: dict[str, Any] = {}
     examples: tuple[Example, ...] = ()
     cohort: Cohort | None = None
+    contradictions: tuple[Contradiction, ...] = ()
+    intervals: RiskIntervals | None = None
 
     def test_roc_auc(self) -> dict[str, float]:
         """Return the test split's ROC AUC as `low`, `value` and `high`; NaN for missing figures."""
@@ -197,6 +226,7 @@ def _check(schema: InputSchema) -> None:
     for field in schema.fields:
         _check_field(field)
     _check_cohort(schema)
+    _check_intervals(schema.intervals)
     _check_created(schema.created)
     _check_bins("the risks", schema.scores.distribution)
     if not 0 < schema.threshold < 1:
@@ -208,6 +238,21 @@ def _check_cohort(schema: InputSchema) -> None:
     for exclusion in schema.cohort.exclusions if schema.cohort else ():
         if exclusion.field not in names:
             raise ModelRefusedError("schema", f"the cohort names {exclusion.field}, which is not a field")
+    for contradiction in schema.contradictions:
+        for name in (name for condition in contradiction.when for name in condition.fields):
+            if name not in names:
+                raise ModelRefusedError("schema", f"a contradiction names {name}, which is not a field")
+
+
+def _check_intervals(intervals: RiskIntervals | None) -> None:
+    if intervals is None:
+        return
+    risk, low, high = intervals.risk, intervals.low, intervals.high
+    fits = len(risk) == len(low) == len(high) and len(risk) > 1
+    if not fits or any(left >= right for left, right in pairwise(risk)):
+        raise ModelRefusedError("schema", "the table of intervals is not one of ascending risks")
+    if not all(0 <= bottom <= top <= 1 for bottom, top in zip(low, high, strict=True)):
+        raise ModelRefusedError("schema", "an interval does not lie between 0 and 1")
 
 
 def _check_created(created: str) -> None:

@@ -84,7 +84,13 @@ async def _json_list(parts: Parts, request: Request, predictor: Predictor) -> Re
 def _score(parts: Parts, predictor: Predictor, request_id: str, first: int, rows: list[Row]) -> bytes:
     risks = parts.scoring.many(predictor, request_id, range(first, first + len(rows)), rows)
     threshold = predictor.threshold
-    return b",".join([b'{"probability":%.9g,"class":%d}' % (risk, risk >= threshold) for risk in risks])
+    remarks = predictor.remarks.json
+    return b",".join(
+        [
+            b'{"probability":%.9g,"class":%d%b}' % (risk, risk >= threshold, remarks(row, risk))
+            for row, risk in zip(rows, risks, strict=True)
+        ]
+    )
 
 
 async def _csv_upload(parts: Parts, request: Request, predictor: Predictor) -> Response:

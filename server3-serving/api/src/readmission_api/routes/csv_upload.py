@@ -35,7 +35,7 @@ _LINES_AT_ONCE: Final = 64
 """Lines per conversion from cells to values: more do not fit into the CPU cache."""
 _MANY_SPELLINGS: Final = 20_000
 _BROKEN: Final = "the file can't be read as CSV from here on"
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,9}(?:\.0{1,9})?")
+_WHOLE: Final = re.compile(r"([+-]?[0-9]{1,400})(?:\.0{1,9})?")
 _OTHER_FORMATS: Final = {
     b"\x1f\x8b": "a gzip file",
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -151,21 +151,21 @@ def score_lines(
     """Yield the response's lines, some at a time. Blocks: do not call it in the event loop."""
     text = io.TextIOWrapper(upload, encoding="utf-8", newline="")
     try:
-        yield ("row,encounter_id," if header.encounter is not None else "row,").encode() + (
-            b"probability,class,error,code\r\n"
-        )
-        columns = CsvColumns(predictor.patients, header)
+        columns = ["row", *([_ENCOUNTER] if header.encounter is not None else []), "probability", "class"]
+        added = _added(predictor)
+        yield (",".join([*columns, *added, "error", "code"]) + "\r\n").encode()
+        reader = CsvColumns(predictor.patients, header)
         lines = _Lines(text)
         first = 1
         step = _Step()
         while not step.last:
-            step = _read(lines, columns)
+            step = _read(lines, reader)
             if step.count:
                 yield _answers(step, first, predictor, scoring, request_id)
                 first += step.count
         if not step.broken:
             return
-        cells = [first, *([""] if header.encounter is not None else []), "", "", _BROKEN, "bad_csv"]
+        cells = [first, *[""] * (len(columns) - 1 + len(added)), _BROKEN, "bad_csv"]
         yield (",".join(map(str, cells)) + "\r\n").encode()
     finally:
         text.detach()
@@ -231,19 +231,38 @@ def _read(lines: "_Lines", columns: "CsvColumns") -> _Step:
 
 def _answers(step: _Step, first: int, predictor: Predictor, scoring: Scoring, request_id: str) -> bytes:
     numbers = [first + index for index in range(step.count) if index not in step.refused]
-    risks = iter(scoring.many(predictor, request_id, numbers, step.rows) if step.rows else ())
+    risks = scoring.many(predictor, request_id, numbers, step.rows) if step.rows else []
+    scored = zip(step.rows, risks, strict=True)
+    nothing = [""] * len(_added(predictor))
     out = io.StringIO()
     writer = csv.writer(out)
     for index in range(step.count):
         start: list[Any] = [first + index, *step.encounters[index : index + 1]]
         problem = step.refused.get(index)
         if problem is None:
-            risk = next(risks)
-            writer.writerow([*start, f"{risk:.9g}", int(risk >= predictor.threshold), "", ""])
+            row, risk = next(scored)
+            added = _remarks(predictor, row, risk)
+            writer.writerow([*start, f"{risk:.9g}", int(risk >= predictor.threshold), *added, "", ""])
         else:
             error = f"{problem.field}: {problem.message}" if problem.field else problem.message
-            writer.writerow([*start, "", "", error, problem.code])
+            writer.writerow([*start, "", "", *nothing, error, problem.code])
     return out.getvalue().encode()
+
+
+def _added(predictor: Predictor) -> list[str]:
+    """Return the columns that a version's contract adds to an answer."""
+    remarks = predictor.remarks
+    return [
+        *(["low", "high"] if remarks.intervals else []),
+        *(["warnings"] if remarks.contradictions else []),
+    ]
+
+
+def _remarks(predictor: Predictor, row: Row, risk: float) -> list[str]:
+    """Return the cells of these columns; several warnings are separated by a space, as sentences are."""
+    remarks = predictor.remarks
+    cells = [f"{end:.9g}" for end in remarks.intervals.of(risk)] if remarks.intervals else []
+    return [*cells, " ".join(remarks.contradictions.of(row))] if remarks.contradictions else cells
 
 
 class CsvColumns:
@@ -305,8 +324,8 @@ class CsvColumns:
 
 
 def _cell(field: Field, text: str) -> Any:  # noqa: ANN401 - int or str
-    if field.kind == "integer" and _WHOLE.fullmatch(text):
-        return int(float(text))
+    if field.kind == "integer" and (whole := _WHOLE.fullmatch(text)):
+        return int(whole[1])
     return text
 
 

@@ -53,6 +53,7 @@ def explain_routes(parts: Parts) -> APIRouter:
                 "samples": samples,
                 "seed": seed,
                 **({"warning": predictor.warning} if predictor.warning else {}),
+                **predictor.remarks.members(row, explanation.probability),
             }
         )
 

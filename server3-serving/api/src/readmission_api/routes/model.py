@@ -38,6 +38,7 @@ def model_routes(parts: Parts) -> APIRouter:
                 "warning": predictor.warning,
                 "open": parts.clients.open,
                 "metrics": schema.metrics,
+                "pin": store.pin,
                 "challenger": {
                     "version": challenger.version.version,
                     "candidate": challenger.schema.candidate,

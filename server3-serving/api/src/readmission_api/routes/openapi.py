@@ -1,11 +1,12 @@
 """The OpenAPI document, written from the schema of the version that serves."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from readmission_api.prediction_log.outcomes import Status
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.predictor.schema import MISSING, Field
 from readmission_api.routes.answers import CONTENT_TYPE
@@ -29,8 +30,26 @@ _ERRORS: Final = {
 _BODY: Final = ("400", "408", "413", "415", "422", "503")
 _PREDICTION: Final[Json] = {
     "probability": {"type": "number", "minimum": 0, "maximum": 1},
-    "class": {"type": "integer", "enum": [0, 1], "description": "1 where probability >= threshold"},
+    "class": {"type": "integer", "enum": [0, 1], "description": "1 if probability >= threshold"},
+    "interval": {
+        "type": "object",
+        "description": "Where the share of such patients who return may lie; only if the version knows it",
+        "required": ["low", "high", "level"],
+        "properties": {
+            "low": {"type": "number", "minimum": 0, "maximum": 1},
+            "high": {"type": "number", "minimum": 0, "maximum": 1},
+            "level": {"type": "number", "description": "Confidence level, such as 0.95"},
+        },
+    },
+    "warnings": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Values of this patient that contradict each other, only if there are any",
+    },
 }
+_SOMETIMES: Final = {"warning", "warnings", "interval"}
+"""Members that an answer has only if there is something to say."""
+
 _MODEL: Final[Json] = {
     "request_id": {"type": "string"},
     "model": {"type": "string"},
@@ -132,7 +151,7 @@ def _examples(predictor: Predictor | None) -> Json:
 
 
 def _object(properties: Mapping[str, Any], *, more: bool = False) -> Json:
-    required = [name for name in properties if name != "warning"]
+    required = [name for name in properties if name not in _SOMETIMES]
     return {
         "type": "object",
         "required": required,
@@ -238,7 +257,10 @@ def _add_outcomes(operation: Json) -> None:
         "required": ["request_id", "readmitted"],
         "properties": {
             "request_id": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-            "readmitted": {"type": "boolean"},
+            "readmitted": {
+                "type": ["boolean", "null"],
+                "description": "Within 30 days; null while it is not known. A later outcome corrects it.",
+            },
             "number": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 0},
         },
     }
@@ -254,8 +276,23 @@ def _add_outcomes(operation: Json) -> None:
         "200": _answer(
             _object(
                 {
-                    "recorded": {"type": "integer"},
-                    "unknown": {"type": "array", "items": {"type": "string"}},
+                    "recorded": {"type": "integer", "description": "Known outcomes that are in the log now"},
+                    "unknown": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "Request ids of the outcomes that belong to no prediction",
+                    },
+                    "outcomes": {
+                        "type": "array",
+                        "description": "What happened to each outcome, in the order of the request",
+                        "items": _object(
+                            {
+                                "request_id": {"type": "string"},
+                                "number": {"type": "integer"},
+                                "status": {"enum": list(get_args(Status))},
+                            }
+                        ),
+                    },
                 }
             )
         )

@@ -32,12 +32,13 @@ def outcome_routes(parts: Parts) -> APIRouter:
         limit = parts.settings.max_batch_bytes
         check_body(headers, limit)
         body = await parts.bodies.read(request.receive, limit=limit)
-        return json_response(await run(parts.threads.outcomes, _record, parts, body))
+        request_id: str = request.scope["state"]["request_id"]
+        return json_response(await run(parts.threads.outcomes, _record, parts, body, request_id))
 
     return router
 
 
-def _record(parts: Parts, body: bytes) -> dict[str, object]:
+def _record(parts: Parts, body: bytes, request_id: str) -> dict[str, object]:
     received = read_outcomes(body)
     observers = parts.observers
     if observers.engine is None or observers.writer is None:
@@ -48,16 +49,30 @@ def _record(parts: Parts, body: bytes) -> dict[str, object]:
         )
     # A very recent prediction may still be waiting to be written.
     written = observers.writer.flush(_FLUSH_SECONDS)
-    recorded = outcomes.record(observers.engine, received)
-    if not written and len(recorded) < len({(outcome.request_id, outcome.number) for outcome in received}):
+    statuses = outcomes.record(observers.engine, received, request_id=request_id)
+    if not written and "unknown" in statuses:
         # Predictions that are unknown now may be written soon. Storing an outcome twice is harmless.
         raise PredictionLogError("some predictions are not in the log yet: send these outcomes again")
-    for outcome in recorded:
-        parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()
+    stored = 0
+    for outcome, status in zip(received, statuses, strict=True):
+        if outcome.readmitted is not None and status != "unknown":
+            stored += 1
+            parts.instruments.outcomes.labels(str(outcome.readmitted).lower()).inc()
     observers.update_quality()
-    known = {outcome.request_id for outcome in recorded}
-    unknown = sorted({outcome.request_id for outcome in received} - known)
-    return {"recorded": len(recorded), "unknown": unknown}
+    return {
+        "recorded": stored,
+        "unknown": sorted(
+            {
+                outcome.request_id
+                for outcome, status in zip(received, statuses, strict=True)
+                if status == "unknown"
+            }
+        ),
+        "outcomes": [
+            {"request_id": outcome.request_id, "number": outcome.number, "status": status}
+            for outcome, status in zip(received, statuses, strict=True)
+        ],
+    }
 
 
 def read_outcomes(body: bytes) -> list[Outcome]:
@@ -89,6 +104,6 @@ def _invalid_outcome() -> RefusedError:
     return RefusedError(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "invalid_outcome",
-        'Send {"request_id": "...", "readmitted": true or false} or a list of these; '
+        'Send {"request_id": "...", "readmitted": true, false or null} or a list of these; '
         '"number" is the place in a batch.',
     )

@@ -9,6 +9,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from readmission_api.clients import require
+from readmission_api.predictor.patients import Row
 from readmission_api.predictor.predictor import Predictor
 from readmission_api.routes.bodies import check_body, require_json
 from readmission_api.routes.parts import Parts
@@ -36,17 +37,18 @@ class SinglePrediction:
         body = await parts.bodies.read(receive, limit=self._limit)
         row = predictor.patients.read(body)
         risk = await parts.scoring.one(predictor, request_id, row)
-        content = prediction(predictor, request_id, risk)
+        content = prediction(predictor, request_id, row, risk)
         length = (b"content-length", b"%d" % len(content))
         await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
         await send({"type": "http.response.body", "body": content})
 
 
-def prediction(predictor: Predictor, request_id: str, risk: float) -> bytes:
+def prediction(predictor: Predictor, request_id: str, row: Row, risk: float) -> bytes:
     """Return a prediction as JSON. Nine digits distinguish every float32."""
-    return b'{"request_id":"%b",%b"probability":%.9g,"class":%d}' % (
+    return b'{"request_id":"%b",%b"probability":%.9g,"class":%d%b}' % (
         request_id.encode(),
         predictor.answer_part,
         risk,
         risk >= predictor.threshold,
+        predictor.remarks.json(row, risk),
     )
