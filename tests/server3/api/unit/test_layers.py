@@ -8,7 +8,7 @@ import readmission_api
 PACKAGE = Path(readmission_api.__file__).parent
 LAYERS = (
     {"errors", "logs", "threads"},
-    {"settings", "shared_files"},
+    {"clients", "settings", "shared_files"},
     {"predictor"},
     {"scored"},
     {"model_store"},
