@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 import tenacity
+from pydantic import SecretStr
 
 from readmission_data import databases
 from readmission_data.errors import DatabaseError
@@ -206,7 +207,8 @@ def small_disk(database_url, mysql_server):
         subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
 
     yield grow
-    mysql_server.execute(f"DROP DATABASE `{name}`")
+    with databases.engine(SecretStr(database_url)) as engine:
+        tables.METADATA.drop_all(engine)
     subprocess.run(["umount", folder], check=False)
 
 
