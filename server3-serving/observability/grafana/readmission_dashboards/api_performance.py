@@ -166,7 +166,7 @@ BOARD: Final = Board(
                 ),
                 graph(
                     "Share of failed predictions",
-                    "Share that failed by the API's own fault, over three windows. An alert fires over the "
+                    "Share that failed by the API's own fault, over three windows. An alert fires above the "
                     "line, 14.4 times the objective.",
                     "percentunit",
                     *_ratio("failures"),
@@ -174,7 +174,7 @@ BOARD: Final = Board(
                 ),
                 graph(
                     "Share over 25 ms",
-                    "Share of single predictions slower than 25 ms, over three windows. An alert fires over "
+                    "Share of single predictions slower than 25 ms, over three windows. An alert fires above "
                     "the line, 14.4 times the objective.",
                     "percentunit",
                     *_ratio("slow"),
