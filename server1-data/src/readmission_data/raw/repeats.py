@@ -20,7 +20,7 @@ _Columns = Callable[[Numbers], pa.Table]
 
 _IDS_AT_ONCE = 5_000
 _NAMES = [column.name for column in COLUMNS if column.name != TARGET]
-_TWICE = "encounter_id: comes twice in this source; the first row is kept"
+_TWICE = "encounter_id: repeated in this source; the first row is kept"
 
 
 @dataclass(frozen=True, slots=True)
