@@ -1,6 +1,8 @@
 """What a scanner would look for at every address of the edges: headers, logins, limits, versions of TLS."""
 
+import base64
 import contextlib
+import importlib.util
 import json
 import socket
 import ssl
@@ -9,9 +11,10 @@ from threading import Thread
 
 import pytest
 
-from manifests.support.kustomize import SERVERS
+from manifests.support.kustomize import CHECKOUT, SERVERS
 from support.edge import KUBELET, LOGIN, Edge, Names, files_of, need_nginx
 
+SECRETS = "ansible/roles/secrets/filter_plugins/site_secrets.py"
 API, PAGES, PROMETHEUS = 30080, 30081, 30090
 GUARDED = {(PAGES, "/"), (PAGES, "/_stcore/stream"), (PAGES, "/static/x.js"), (PROMETHEUS, "/"),
            (PROMETHEUS, "/api/v1/query"), (API, "/metrics")}  # fmt: skip
@@ -110,6 +113,26 @@ def test_pages_and_metrics_ask_for_a_login(edges, port, path):
         status, answered, _ = edge.ask(port, path, headers=headers)
         assert (status, answered["www-authenticate"]) == (401, 'Basic realm="readmission platform"')
     assert edge.ask(port, path, headers=LOGIN)[0] == 200
+
+
+def test_the_file_of_the_play_lets_its_people_in(edges):
+    spec = importlib.util.spec_from_file_location("site_secrets", CHECKOUT / SECRETS)
+    site_secrets = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site_secrets)
+    site = site_secrets.complete_secrets({}, site_secrets.user_plan(["ada", "grace"]))
+    file = site_secrets.htpasswd(site, ["ada", "grace"])
+    assert file == site_secrets.htpasswd(site, ["ada", "grace"])
+    edge = edges["server3-serving"]
+    with edge.users.open("a") as users:
+        users.write(file)
+    for name, password, status in (
+        ("ada", site["page_user_ada"], 200),
+        ("grace", site["page_user_grace"], 200),
+        ("ada", site["page_user_grace"], 401),
+        ("nobody", site["page_user_ada"], 401),
+    ):
+        word = base64.b64encode(f"{name}:{password}".encode()).decode()
+        assert edge.ask(PAGES, "/", headers={"Authorization": f"Basic {word}"})[0] == status
 
 
 @pytest.mark.parametrize(("port", "path"), sorted(OPEN))

@@ -127,6 +127,7 @@ class Edge:
         )
         self._home = home
         self.authority = home / "tls.crt"
+        self.users = home / "users.htpasswd"
 
     @staticmethod
     def _moved(known: dict[int, int], port: str) -> int:
