@@ -12,6 +12,7 @@ from typing import Final
 from readmission_data.errors import ReadmissionDataError
 from readmission_data.model_version.quality_report import PACKAGED
 from readmission_data.settings import DataSettings
+from readmission_data.training.candidates import CANDIDATES
 from readmission_quality import baselines, baselines_page, encounters, partitions, report
 from readmission_quality.evaluation import temporal
 from readmission_quality.partitions import PARTITIONS
@@ -36,14 +37,24 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="few patients, one candidate: proves that it runs, measures nothing",
     )
+    parser.add_argument(
+        "--partitions", type=int, default=PARTITIONS, help=f"0 leaves them out; by default {PARTITIONS}"
+    )
+    parser.add_argument(
+        "--candidates",
+        nargs="+",
+        choices=CANDIDATES,
+        default=SERVED,
+        help="by default those that have served",
+    )
     parser.add_argument("--page", type=Path, help="where to write the page (Markdown)")
     parser.add_argument("--report", type=Path, help="where to write the figures for the model card (JSON)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     progress = Progress()
-    number = 2 if options.quick else PARTITIONS
+    number = 2 if options.quick else options.partitions
     samples = QUICK_SAMPLES if options.quick else SAMPLES
-    candidates = (HEADLINE,) if options.quick else SERVED
+    candidates = (HEADLINE,) if options.quick else tuple(options.candidates)
     try:
         settings = DataSettings()
         progress.say("reading the data set")
@@ -60,9 +71,11 @@ def main(arguments: list[str] | None = None) -> int:
         name: held_out.quality(samples, seed)
         for name, held_out in temporal(cohort, candidates, seed, patients_apart=True).items()
     }
-    spreads = partitions.measure(
-        cohort, partitions=number, candidates=candidates, seed=seed, progress=progress
-    )
+    spreads = {}
+    if number:
+        spreads = partitions.measure(
+            cohort, partitions=number, candidates=candidates, seed=seed, progress=progress
+        )
     text = baselines_page.to_markdown(
         cohort.source.kind, cohort.source.sha256, number, spreads, compared, late
     )
@@ -75,10 +88,12 @@ def main(arguments: list[str] | None = None) -> int:
         page.write_text(text, encoding="utf-8")
     if card:
         found = {
-            name: {
-                "temporal": report.held_out_figures(late[name]),
-                "partitions": {"number": number} | report.spread_figures(spreads[name]),
-            }
+            name: {"temporal": report.held_out_figures(late[name])}
+            | (
+                {"partitions": {"number": number} | report.spread_figures(spreads[name])}
+                if name in spreads
+                else {}
+            )
             for name in candidates
         }
         report.merge(card, cohort.source.sha256, found)
