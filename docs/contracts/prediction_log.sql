@@ -28,7 +28,7 @@ CREATE TABLE outcomes (
 
 -- Outcomes that were corrected, one line for each correction: what was known before, since when, and the X-Request-ID of
 -- the POST /outcomes that corrected it.
-CREATE TABLE outcome_history (
+CREATE TABLE outcome_corrections (
   id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
   request_id VARCHAR(64) NOT NULL,
   number INTEGER NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE outcome_history (
   received_at DATETIME NOT NULL,
   corrected_by VARCHAR(64) NOT NULL
 );
-CREATE INDEX outcome_history_request ON outcome_history (request_id, number);
+CREATE INDEX outcome_corrections_request ON outcome_corrections (request_id, number);
 
 -- Slices of predictions that waited outside of the database and are now in `predictions`: none is loaded twice.
 CREATE TABLE loaded_slices (

@@ -32,6 +32,13 @@ OUTCOMES: Final = sa.table(
     sa.column("readmitted", sa.Boolean),
     sa.column("received_at", sa.DateTime),
 )
+OUTCOME_CORRECTIONS: Final = sa.table(
+    "outcome_corrections",
+    sa.column("id", sa.BigInteger),
+    sa.column("request_id", sa.String),
+    sa.column("number", sa.Integer),
+    sa.column("received_at", sa.DateTime),
+)
 
 _NAME: Final = ["request_id", "number"]
 

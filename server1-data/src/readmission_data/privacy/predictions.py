@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from readmission_data.encounters import icd9_codes
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Column, Kind
-from readmission_data.monitoring.prediction_log import OUTCOMES, PREDICTIONS
+from readmission_data.monitoring.prediction_log import OUTCOME_CORRECTIONS, OUTCOMES, PREDICTIONS
 from readmission_data.raw.tombstones import Of, keyed_hash
 
 _ROWS_AT_ONCE: Final = 5_000
@@ -41,6 +41,8 @@ def erase(
     predictions = outcomes = 0
     if not sa.inspect(engine).has_table(PREDICTIONS.name):
         return 0, 0
+    # A log of an earlier release has no corrections.
+    corrected = sa.inspect(engine).has_table(OUTCOME_CORRECTIONS.name)
     for rows in _parts(engine):
         found = [
             row
@@ -55,6 +57,10 @@ def erase(
             for row in found:
                 same = (OUTCOMES.c.request_id == row.request_id) & (OUTCOMES.c.number == row.number)
                 outcomes += connection.execute(sa.delete(OUTCOMES).where(same)).rowcount
+                if corrected:
+                    of_row = OUTCOME_CORRECTIONS.c.request_id == row.request_id
+                    of_row &= OUTCOME_CORRECTIONS.c.number == row.number
+                    connection.execute(sa.delete(OUTCOME_CORRECTIONS).where(of_row))
             chosen = PREDICTIONS.c.id.in_([row.id for row in found])
             predictions += connection.execute(sa.delete(PREDICTIONS).where(chosen)).rowcount
     return predictions, outcomes

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from readmission_data import databases
 from readmission_data.errors import ErasureError
-from readmission_data.monitoring.prediction_log import OUTCOMES, PREDICTIONS
+from readmission_data.monitoring.prediction_log import OUTCOME_CORRECTIONS, OUTCOMES, PREDICTIONS
 from readmission_data.raw import ledger, tables
 from readmission_data.settings import DataSettings
 
@@ -45,6 +45,7 @@ def retain(settings: DataSettings, now: datetime | None = None) -> Removed:
         with databases.engine(settings.prediction_log_url) as engine:
             predictions = _expire(engine, PREDICTIONS, PREDICTIONS.c.predicted_at, before)
             outcomes = _expire(engine, OUTCOMES, OUTCOMES.c.received_at, before)
+            _expire(engine, OUTCOME_CORRECTIONS, OUTCOME_CORRECTIONS.c.received_at, before)
     rejected = raw = None
     with databases.engine(settings.raw_url) as engine:
         with engine.connect() as connection:

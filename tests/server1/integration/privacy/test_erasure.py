@@ -28,6 +28,7 @@ from support import csv_lines, killing
 
 PATIENT = 88_123_456_701
 ENCOUNTERS = (77_123_456_701, 77_123_456_702)
+LOG = ("predictions", "outcomes", "outcome_corrections", "loaded_slices")
 CONTRACT = Path(__file__).parents[4] / "docs/contracts/prediction_log.sql"
 KILLS = 10
 
@@ -109,6 +110,13 @@ def log_one(connection, request, number, fields):
         ),
         given,
     )
+    connection.execute(
+        sa.text(
+            "INSERT INTO outcome_corrections (request_id, number, readmitted_before, received_before, "
+            "readmitted, received_at, corrected_by) VALUES (:r, :n, 0, '2026-01-01', 1, '2026-01-02', 'c')"
+        ),
+        given,
+    )
 
 
 def inputs(connection, names, known, encounters):
@@ -148,7 +156,7 @@ def requests(settings):
             name: [
                 tuple(row) for row in connection.execute(sa.text(f"SELECT request_id, number FROM {name}"))
             ]
-            for name in ("predictions", "outcomes")
+            for name in ("predictions", "outcomes", "outcome_corrections")
         }
 
 
@@ -162,7 +170,7 @@ def test_an_erased_patient_is_nowhere_and_does_not_come_back(settings, tmp_path)
     assert report.batches == (1,)
     assert named(settings) == set()
     # Another's prediction stays, and so does the broken row of somebody else.
-    assert requests(settings) == {"predictions": [("r-1", 1)], "outcomes": [("r-1", 1)]}
+    assert requests(settings) == {name: [("r-1", 1)] for name in LOG[:3]}
     assert len(state(settings)["rejected_rows"]) == 1
     assert str(PATIENT) not in json.dumps(report.tombstones)
     # The next delivery brings the patient again, whole and in broken rows, and it leaves no trace.
@@ -187,7 +195,7 @@ def test_after_a_restore_tombstones_are_applied_again(settings):
     with databases.engine(settings.raw_url) as engine:
         with engine.begin() as connection:
             stones = connection.execute(sa.select(tombstones.TOMBSTONES)).mappings().all()
-            for table in ("predictions", "outcomes", "loaded_slices", *clean_tables.NAMES, "tombstones"):
+            for table in (*LOG, *clean_tables.NAMES, "tombstones"):
                 connection.exec_driver_sql(f"DROP TABLE {table}")
             tables.METADATA.drop_all(connection)
         list(load.load_all(settings))
@@ -238,7 +246,7 @@ def test_an_erasure_that_is_killed_is_completed_by_the_next(settings):
 def refill(settings):
     """Bring everything back as it was before the erasure."""
     with databases.engine(settings.raw_url) as engine, engine.begin() as connection:
-        for table in ("predictions", "outcomes", "loaded_slices", *clean_tables.NAMES):
+        for table in (*LOG, *clean_tables.NAMES):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         tables.METADATA.drop_all(connection)
         tombstones.METADATA.drop_all(connection)

@@ -13,7 +13,7 @@ from readmission_api import app as app_module
 from readmission_api.app import create_app
 from readmission_api.prediction_log import outcomes
 from readmission_api.prediction_log.outcomes import Outcome
-from readmission_api.prediction_log.tables import OUTCOME_HISTORY, OUTCOMES, create_tables
+from readmission_api.prediction_log.tables import OUTCOME_CORRECTIONS, OUTCOMES, create_tables
 from readmission_api.predictor.predictor import ModelVersion
 from readmission_api.routes.accounting import Accounting
 from readmission_api.scored import Scored
@@ -174,7 +174,7 @@ def test_outcomes_mature_and_are_corrected_with_their_history(app):
     assert said == ["pending", "recorded", "unchanged", "corrected", "unchanged", "corrected"]
     [kept] = stored(app, OUTCOMES)
     assert (kept["request_id"], kept["readmitted"]) == ("p0", False)
-    history = stored(app, OUTCOME_HISTORY)
+    history = stored(app, OUTCOME_CORRECTIONS)
     assert [(row["readmitted_before"], row["readmitted"], row["corrected_by"]) for row in history] == [
         (False, True, "r3"),
         (True, False, "r5"),
@@ -186,7 +186,7 @@ def test_outcomes_mature_and_are_corrected_with_their_history(app):
     both = post(app, [{"request_id": "p1", "readmitted": value} for value in (False, True)]).json()
     assert [item["status"] for item in both["outcomes"]] == ["recorded", "corrected"]
     assert stored(app, OUTCOMES)[-1]["readmitted"] is True
-    assert len(stored(app, OUTCOME_HISTORY)) == 3
+    assert len(stored(app, OUTCOME_CORRECTIONS)) == 3
 
 
 def test_predictions_that_come_in_meanwhile_are_not_waited_for(app, monkeypatch):

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from readmission_api.errors import PredictionLogError
 from readmission_api.metrics.outcome_quality import Quality, measure
-from readmission_api.prediction_log.tables import OUTCOME_HISTORY, OUTCOMES, PREDICTIONS, create_tables
+from readmission_api.prediction_log.tables import OUTCOME_CORRECTIONS, OUTCOMES, PREDICTIONS, create_tables
 from readmission_api.predictor.predictor import ModelVersion
 
 _LATEST: Final = 50_000
@@ -66,8 +66,8 @@ class _Stored:
 def record(engine: Engine, outcomes: Sequence[Outcome], *, request_id: str) -> list[Status]:
     """Store outcomes in order, and return what happened to each.
 
-    A correction keeps the outcome that it replaces in `outcome_history`, with the `request_id` of the request
-    that sent it. Raise `PredictionLogError`. Blocks.
+    A correction keeps the outcome that it replaces in `outcome_corrections`, with the `request_id` of the
+    request that sent it. Raise `PredictionLogError`. Blocks.
     """
     keys = {(outcome.request_id, outcome.number) for outcome in outcomes}
     now = datetime.now(UTC).replace(tzinfo=None)
@@ -98,7 +98,7 @@ def record(engine: Engine, outcomes: Sequence[Outcome], *, request_id: str) -> l
                     }
                     for key, old, readmitted in replaced
                 ]
-                connection.execute(insert(OUTCOME_HISTORY), history)
+                connection.execute(insert(OUTCOME_CORRECTIONS), history)
     except (SQLAlchemyError, OSError) as error:
         raise PredictionLogError(
             f"the prediction log can't be written now ({type(error).__name__})"

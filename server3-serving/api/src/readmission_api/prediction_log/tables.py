@@ -58,8 +58,8 @@ OUTCOMES = Table(
     UniqueConstraint("request_id", "number", name="outcomes_request"),
 )
 
-OUTCOME_HISTORY = Table(
-    "outcome_history",
+OUTCOME_CORRECTIONS = Table(
+    "outcome_corrections",
     METADATA,
     Column("id", _NUMBER, primary_key=True, autoincrement=True),
     Column("request_id", String(64), nullable=False),
@@ -69,7 +69,7 @@ OUTCOME_HISTORY = Table(
     Column("readmitted", Boolean, nullable=False),
     Column("received_at", _MOMENT, nullable=False, comment="UTC"),
     Column("corrected_by", String(64), nullable=False, comment="request id of the correction"),
-    Index("outcome_history_request", "request_id", "number"),
+    Index("outcome_corrections_request", "request_id", "number"),
 )
 """One row for each correction of an outcome: what it was before, and which request changed it when."""
 
