@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
@@ -127,11 +128,7 @@ class AuditTrail:
     def address(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Return the address of the client: what the edge says, if it is the edge, else the peer's."""
         if self._edge_key and hmac.compare_digest(headers.get(b"x-edge-key", b""), self._edge_key):
-            said = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-            try:
-                return str(ip_address(said))
-            except ValueError:
-                return peer
+            return _address(headers.get(b"x-forwarded-for", b"")) or peer
         return peer
 
     def _run(self) -> None:
@@ -163,6 +160,15 @@ class AuditTrail:
             logger.info("the audit trail is written again; %d lines were lost", self._lost)
             self._lost = 0
         self.state, self._pause = "ok", _TURN_SECONDS
+
+
+@lru_cache(maxsize=1_024)
+def _address(said: bytes) -> str | None:
+    """Return one IP address as text; `None` if it is not one. Cached: parsing costs more than the lookup."""
+    try:
+        return str(ip_address(said.decode("latin-1")))
+    except ValueError:
+        return None
 
 
 def _row(line: Line) -> dict[str, object]:
