@@ -7,7 +7,7 @@ encounters: nobody can tell predictions with the same fields apart.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import sqlalchemy as sa
@@ -66,7 +66,7 @@ def erase(
     return predictions, outcomes
 
 
-def _parts(engine: sa.Engine) -> Iterator[list[sa.Row[tuple[int, str, int, str]]]]:
+def _parts(engine: sa.Engine) -> Iterator[list[sa.Row[Any, Any, Any, Any]]]:
     """Yield the log in the order of its ids."""
     columns = (PREDICTIONS.c.id, PREDICTIONS.c.request_id, PREDICTIONS.c.number, PREDICTIONS.c.inputs)
     after = 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -105,12 +105,12 @@ def _delete_encounters(engine: sa.Engine, table: sa.Table, batches: Sequence[int
 
 
 def _parts(
-    engine: sa.Engine, table: sa.FromClause, key: sa.ColumnElement[int], *columns: sa.ColumnElement[object]
-) -> Iterator[Sequence[sa.Row[tuple[object, ...]]]]:
-    """Yield key and columns of a whole table in the order of its key."""
+    engine: sa.Engine, table: sa.FromClause, key: sa.ColumnElement[int], column: sa.ColumnElement[Any]
+) -> Iterator[Sequence[sa.Row[int, Any]]]:
+    """Yield key and column of a whole table in the order of its key."""
     if not sa.inspect(engine).has_table(str(getattr(table, "name", ""))):
         return
-    query = sa.select(key, *columns).order_by(key).limit(_ROWS_AT_ONCE)
+    query = sa.select(key, column).order_by(key).limit(_ROWS_AT_ONCE)
     after: object = None
     while True:
         with engine.connect() as connection:

@@ -30,7 +30,7 @@ PATIENT = 88_123_456_701
 ENCOUNTERS = (77_123_456_701, 77_123_456_702)
 LOG = ("predictions", "outcomes", "outcome_corrections", "loaded_slices")
 CONTRACT = Path(__file__).parents[4] / "docs/contracts/prediction_log.sql"
-KILLS = 10
+KILLS = 4
 
 
 @pytest.fixture(scope="session")
