@@ -8,7 +8,7 @@ from typing import Final
 from readmission_ui.api_answers import ScoredCsv, ScoredRow
 from readmission_ui.api_client import ApiClient
 from readmission_ui.errors import BusyError, UnexpectedAnswerError
-from readmission_ui.patients_csv import PatientsFile, field_name, write
+from readmission_ui.patients_csv import PatientsFile, field_name, for_spreadsheet, write
 from readmission_ui.schema import Schema
 
 ATTEMPTS: Final = 6
@@ -72,7 +72,7 @@ class Result:
             cells = row.cells + ("",) * len(self.header)
             told = _told(row)
             lines.append((*cells[:kept], *(told[name] for name in columns), *warning.values()))
-        return write(header, lines)
+        return for_spreadsheet(header, lines)
 
 
 def _before_answers(header: tuple[str, ...]) -> int:

@@ -84,7 +84,9 @@ def test_a_missing_column_refuses_the_file_by_its_name(app, schema: dict):
     [
         (b"", "This file is empty"),
         (b"race,gender\r\n", "no patient below it"),
-        (b"PK\x03\x04\x00\x00", "not a text file"),
+        (b"PK\x03\x04\x00\x00", "workbook or an archive"),
+        (b"race\x00", "not a text file"),
+        (b"bed,name\r\nB1,Ann\r\n", "None of the columns is a field of this model: `bed`, `name`."),
         (b'race,gender\r\n"Caucasian,Female\r\n', "a quoted cell does not end"),
     ],
 )

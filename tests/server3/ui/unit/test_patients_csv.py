@@ -30,10 +30,50 @@ def test_a_cell_may_span_lines():
     assert patients_csv.read(b'note,age\n"two\nlines",4\n').rows == (("two\nlines", "4"),)
 
 
-def test_a_binary_file_is_refused():
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (b"PK\x03\x04\x00", "batch.workbook"),
+        (b"\x1f\x8b\x08\x00", "batch.not_text"),
+        (b"race\x00age", "batch.not_text"),
+    ],
+)
+def test_a_binary_file_is_refused_by_its_kind(content: bytes, key: str):
     with pytest.raises(FileRefusedError) as refused:
-        patients_csv.read(b"PK\x03\x04\x00")
-    assert refused.value.key == "batch.not_text"
+        patients_csv.read(content)
+    assert refused.value.key == key
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", "SEP=;\n"])
+def test_the_line_that_names_the_delimiter_is_followed(first: str):
+    file = patients_csv.read(f"{first}race;age\r\nAsian, or so;4\r\n".encode())
+    assert file == PatientsFile(("race", "age"), (("Asian, or so", "4"),))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
+def test_the_encodings_of_spreadsheets_are_read(encoding: str):
+    file = patients_csv.read("bed\tage\r\nhabitación\t4\r\n".encode(encoding))
+    assert file == PatientsFile(("bed", "age"), (("habitación", "4"),))
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+SUM(A1)", "'+SUM(A1)"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        (" =1", "' =1"),
+        ("-5", "-5"),
+        ("+4.5", "+4.5"),
+        ("Ann", "Ann"),
+        (0.25, "0.25"),
+    ],
+)
+def test_a_formula_is_only_text_in_a_spreadsheet(cell: object, written: str):
+    content = patients_csv.for_spreadsheet(["=head", "n"], [[cell, 1]])
+    assert patients_csv.read(content) == PatientsFile(("'=head", "n"), ((written, "1"),))
 
 
 @pytest.mark.parametrize("count", [1, 50, 51, 500, 30_000, 500_000])

@@ -18,6 +18,7 @@ from readmission_ui.scoring import Result
 from readmission_ui.texts import Texts
 
 RESULT_KEY = "scored"
+SHOWN_NAMES = 8
 
 
 @st.fragment
@@ -56,8 +57,13 @@ def _offer(page: Page, name: str, content: bytes) -> None:
         st.error(texts(error.key), icon=":material/block:")
         return
     unknown = file.unknown_columns(page.schema)
+    names = ", ".join(f"`{name}`" for name in unknown)
+    if not file.known_columns(page.schema):
+        expected = ", ".join(f"`{field.name}`" for field in page.schema.fields[:SHOWN_NAMES])
+        said = texts("batch.no_known_column", columns=names, expected=expected)
+        st.error(said, icon=":material/view_column:")
+        return
     if unknown:
-        names = ", ".join(f"`{name}`" for name in unknown)
         st.info(texts("batch.not_sent", columns=names), icon=":material/visibility_off:")
     label = texts.counted("batch.score", len(file.rows))
     if st.button(label, type="primary", icon=":material/play_arrow:", key="score", width="stretch"):
