@@ -4,9 +4,10 @@ from typing import Final
 
 from readmission_ui.api_answers import Problem
 from readmission_ui.errors import ApiAwayError, BusyError, ReadmissionUIError, RefusedError
-from readmission_ui.schema import Schema
+from readmission_ui.schema import Schema, say
 from readmission_ui.texts import Texts, words
 
+OUTSIDE_COHORT: Final = "outside_cohort"
 SHOWN_LEVELS: Final = 4
 
 
@@ -36,9 +37,12 @@ def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
     do not know the API's own sentence stands.
     """
     code = f"problem.{problem.code}"
+    field = schema.field(problem.field or "")
+    if problem.code == OUTSIDE_COHORT:
+        title = "" if field is None else f"{field.title(texts.language)}: "
+        return title + _exclusion(problem, schema, texts)
     if code not in words(texts.language):
         return problem.message
-    field = schema.field(problem.field or "")
     if field is None:
         # Only problems that name no field of the model come without one, and their sentences need no more.
         return texts(code, field=problem.field)
@@ -52,3 +56,13 @@ def problem_sentence(problem: Problem, schema: Schema, texts: Texts) -> str:
         value=field.reference,
         levels=", ".join(level.value for level in field.levels[:SHOWN_LEVELS]),
     )
+
+
+def _exclusion(problem: Problem, schema: Schema, texts: Texts) -> str:
+    """Return the reader's text of the cohort's reason: the API repeats one of the schema's reasons."""
+    reasons = (
+        say(rule.reason, texts.language, problem.message)
+        for rule in schema.cohort.exclusions
+        if any(reason.rstrip(".") in problem.message for reason in rule.reason.values() if reason)
+    )
+    return next(reasons, problem.message)

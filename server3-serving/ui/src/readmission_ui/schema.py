@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic import Field as Described
 
 from readmission_ui.errors import SchemaTooNewError
@@ -144,6 +144,20 @@ class Scores(Part):
         return [float(share) for share in np.diff(below)]
 
 
+class Exclusion(Part):
+    """Patients whom the model must not score: those with one of `levels` in `field`."""
+
+    field: str
+    levels: tuple[str, ...] = ()
+    reason: Translated = {}
+
+
+class Cohort(Part):
+    """The rules of the cohort that the model was trained on."""
+
+    exclusions: tuple[Exclusion, ...] = ()
+
+
 class Schema(Part):
     """The whole of what a model asks for."""
 
@@ -155,6 +169,12 @@ class Schema(Part):
     icd9_groups: DiagnosisGroups = DiagnosisGroups()
     scores: Scores | None = None
     examples: tuple[Example, ...] = ()
+    cohort: Cohort = Cohort()
+
+    @field_validator("cohort", mode="before")
+    @classmethod
+    def _no_cohort(cls, value: object) -> object:
+        return Cohort() if value is None else value
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Schema":

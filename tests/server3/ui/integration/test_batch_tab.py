@@ -64,6 +64,19 @@ def test_a_file_from_a_spanish_spreadsheet_is_read(app, schema: dict):
     assert app.dataframe[0].value["bed"].iloc[0] == "habitación ñ"
 
 
+def test_who_must_not_be_scored_is_refused_with_the_reason_in_the_readers_language(
+    monkeypatch, api: Served, schema: dict
+):
+    exclusion = schema["cohort"]["exclusions"][0]
+    rows = patients.rows(schema, 3)
+    rows[1][exclusion["field"]] = exclusion["levels"][0]
+    app = open_app(monkeypatch, api.url, language="es")
+    score(app, "planta.csv", patients.to_csv(rows).encode())
+    refused = app.dataframe[0].value
+    assert list(refused["Fila"]) == [2]
+    assert exclusion["reason"]["es"] in refused["Motivo"][0]
+
+
 def test_columns_that_are_no_fields_are_told_and_not_sent(app, schema: dict):
     score(app, "ward.csv", patients.to_csv(patients.rows(schema, 5)).encode())
     assert "`bed`" in app.info[0].value
