@@ -81,8 +81,11 @@ def apply(state: dict, path: str) -> None:
             state["objects"][name]["keys"] = sorted(item.get("data", {}) | item.get("stringData", {}))
     (HOME / "applied.yaml").write_text(text)
     (HOME / "applied.yaml").chmod(0o600)
-    subprocess.run(["systemctl", "stop", "stand-in-pages"], check=False, stderr=subprocess.DEVNULL)
-    run_as_unit("stand-in-pages", "/usr/bin/python3", "/usr/local/lib/pages.py")
+    # A unit that was stopped may still be known for a moment, and systemd-run would refuse its name.
+    if subprocess.run(["systemctl", "is-active", "--quiet", "stand-in-pages"], check=False).returncode == 0:
+        subprocess.run(["systemctl", "restart", "stand-in-pages"], check=True)
+    else:
+        run_as_unit("stand-in-pages", "/usr/bin/python3", "/usr/local/lib/pages.py")
 
 
 def run_as_unit(name: str, *command: str) -> None:
