@@ -113,7 +113,13 @@ def browser(site):
 def before(browser, serving):
     """The API's response while there is no model."""
     serving.wait_until_healthy("api")
-    return browser.get(f"https://{serving.address}:30080/health/ready")
+
+    def ask():
+        return browser.get(f"https://{serving.address}:30080/health/ready")
+
+    # Until the API has asked MLflow for the first time, it can only say that it is asking.
+    wait(lambda: "being loaded" not in ask().text, "the API's first look at MLflow", 60)
+    return ask()
 
 
 @pytest.fixture(scope="module")
