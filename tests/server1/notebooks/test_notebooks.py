@@ -178,7 +178,7 @@ def test_04_runs_without_outcomes(copy, monkeypatch, capsys):
             "other risks than the log",
         ),
         ("UPDATE predictions SET class = 1 - class WHERE id = 7", AssertionError, "the version's threshold"),
-        ("DELETE FROM predictions", MonitoringError, "no prediction of best_diabetes"),
+        ("DELETE FROM predictions", MonitoringError, "no predictions of best_diabetes"),
     ],
 )
 def test_04_stops_at_a_log_that_is_not_the_models(copy, monkeypatch, statement, error, told):

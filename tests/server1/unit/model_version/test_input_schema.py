@@ -152,7 +152,7 @@ def test_a_graph_that_does_not_match_is_refused(schema: InputSchema, change: dic
 
 def test_the_version_carries_the_cohort_that_was_trained_on(schema: InputSchema) -> None:
     codes = [level.value for field in schema.fields if field.name == DISCHARGE for level in field.levels]
-    frame = pd.DataFrame({DISCHARGE: codes})
+    frame = pd.DataFrame({DISCHARGE: codes, "readmitted": "NO"})
     left_out = set(frame[~cohort.keep(frame)][DISCHARGE])
     rules = schema.cohort.exclusions
     assert schema.cohort.version == cohort.COHORT_VERSION

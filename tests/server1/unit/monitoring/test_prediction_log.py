@@ -59,7 +59,7 @@ def test_a_version_is_picked(log):
 
 
 def test_a_log_without_predictions_of_the_model_is_told(log):
-    with pytest.raises(MonitoringError, match="no prediction of another"):
+    with pytest.raises(MonitoringError, match="has no predictions of another"):
         prediction_log.read(log([("a", 0)]), "another")
 
 

@@ -40,6 +40,10 @@ SEEN = {
     "outcomes": 'outcomes_total{readmitted="true"} == 1',
     "quality": "outcome_roc_auc == 1",
     "quality's rows": "outcome_roc_auc_rows == 2",
+    # Two outcomes are too few for an interval: its bounds are not numbers.
+    "quality's interval": "count(outcome_roc_auc_bound) == 2",
+    "calibration": "count(outcome_calibration) == 4",
+    "pin": "model_pinned == 0",
     "log": "prediction_log_written_total > 0",
     "log dropped": 'prediction_log_dropped_total{reason="buffer_full"} == 0',
     "log failures": "prediction_log_failures_total == 0",
