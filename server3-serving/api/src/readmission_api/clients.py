@@ -60,13 +60,11 @@ class Clients:
 
     def identify(self, authorization: bytes | None) -> Client:
         """Return the client that sent this `Authorization` header. The scheme's case does not matter."""
-        if authorization is None:
-            return self._anonymous
-        scheme, _, given = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
+        given = _bearer(authorization)
+        if given is None:
             return self._anonymous
         # Compares hashes, which nobody can choose: the time of a comparison reveals nothing about a token.
-        return self._known.get(_digest(given.strip()), self._anonymous)
+        return self._known.get(_digest(given), self._anonymous)
 
     def follow(self) -> None:
         """Read the file again if it changed; keep the previous clients if it cannot be used now."""
@@ -108,9 +106,14 @@ def unauthorized() -> RefusedError:
 
 def is_token(token: SecretStr, authorization: bytes | None) -> bool:
     """Return whether an `Authorization` header carries this one token."""
+    given = _bearer(authorization)
+    return given is not None and hmac.compare_digest(given, token.get_secret_value().encode())
+
+
+def _bearer(authorization: bytes | None) -> bytes | None:
+    """Return the token of an `Authorization` header; `None` if the header is missing or of another scheme."""
     scheme, _, given = (authorization or b"").partition(b" ")
-    right = hmac.compare_digest(given.strip(), token.get_secret_value().encode())
-    return right and scheme.lower() == b"bearer"
+    return given.strip() if scheme.lower() == b"bearer" else None
 
 
 def _digest(token: bytes) -> bytes:
@@ -121,10 +124,12 @@ def _state(file: Path) -> object:
     try:
         found = file.stat()
     except OSError as error:
-        raise BadSettingError(
-            f"READMISSION_API_CLIENTS_FILE: cannot read {file} ({error.strerror})"
-        ) from None
+        raise _unreadable(file, error) from None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _unreadable(file: Path, error: OSError) -> BadSettingError:
+    return BadSettingError(f"READMISSION_API_CLIENTS_FILE: cannot read {file} ({error.strerror})")
 
 
 def _read(file: Path) -> dict[bytes, Client]:
@@ -132,9 +137,7 @@ def _read(file: Path) -> dict[bytes, Client]:
         entries = msgspec.json.decode(file.read_bytes(), type=list[_Entry])
         known = {bytes.fromhex(entry.sha256): Client(entry.name, entry.may) for entry in entries}
     except OSError as error:
-        raise BadSettingError(
-            f"READMISSION_API_CLIENTS_FILE: cannot read {file} ({error.strerror})"
-        ) from None
+        raise _unreadable(file, error) from None
     except (msgspec.DecodeError, ValueError):
         # The text is not repeated: somebody may have put a token into it.
         raise BadSettingError(
