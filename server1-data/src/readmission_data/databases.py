@@ -1,7 +1,7 @@
 """Engines for RawData and CleanData: SQLite or MySQL, depending on the URL."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -118,6 +118,30 @@ def _named_lock(connection: sa.Connection, section: str) -> Iterator[None]:
             connection.rollback()
             with connection.begin():
                 connection.execute(sa.text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def one_of(column: sa.ColumnElement[int], numbers: Sequence[int]) -> sa.ColumnElement[bool]:
+    """Return the condition that a column holds one of some numbers, however many there are."""
+    # Integers are part of the SQL text, because SQLite limits the number of parameters.
+    return column.in_(sa.bindparam("numbers", list(numbers), expanding=True, literal_execute=True))
+
+
+def pages(
+    engine: sa.Engine, key: sa.ColumnElement[int], *columns: sa.ColumnElement[Any], rows: int
+) -> Iterator[Sequence[sa.Row[*tuple[Any, ...]]]]:
+    """Yield the key and other columns of a whole table in the order of the key, `rows` at a time.
+
+    No transaction is open between two pages.
+    """
+    query = sa.select(key, *columns).order_by(key).limit(rows)
+    after: int | None = None
+    while True:
+        with engine.connect() as connection:
+            page = connection.execute(query if after is None else query.where(key > after)).all()
+        if not page:
+            return
+        yield page
+        after = page[-1][0]
 
 
 def tries() -> Retrying:

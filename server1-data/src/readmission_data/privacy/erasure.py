@@ -126,10 +126,8 @@ def _erase_raw(settings: DataSettings, erased: Erased, found: Report) -> Report:
         for table in tables.METADATA.sorted_tables:
             if "encounter_id" not in table.c or not sa.inspect(connection).has_table(table.name):
                 continue
-            for start in range(0, len(encounters), _AT_ONCE):
-                chosen = table.c.encounter_id.in_(encounters[start : start + _AT_ONCE])
-                count = connection.execute(sa.delete(table).where(chosen)).rowcount
-                raw += count if table in tables.ENCOUNTERS.values() else 0
+            count = _delete(connection, table, encounters)
+            raw += count if table in tables.ENCOUNTERS.values() else 0
         rejected = _erase_rejected(connection, erased)
         report = replace(found, raw=raw, rejected=rejected)
         connection.execute(
@@ -170,9 +168,16 @@ def _erase_processed(settings: DataSettings, encounters: list[int]) -> int:
             if name not in there:
                 continue
             table = sa.table(name, sa.column("encounter_id", sa.BigInteger))
-            for start in range(0, len(encounters), _AT_ONCE):
-                chosen = table.c.encounter_id.in_(encounters[start : start + _AT_ONCE])
-                count += connection.execute(sa.delete(table).where(chosen)).rowcount
+            count += _delete(connection, table, encounters)
+    return count
+
+
+def _delete(connection: sa.Connection, table: sa.TableClause, encounters: list[int]) -> int:
+    """Delete the rows of some encounters; return how many."""
+    count = 0
+    for start in range(0, len(encounters), _AT_ONCE):
+        chosen = databases.one_of(table.c.encounter_id, encounters[start : start + _AT_ONCE])
+        count += connection.execute(sa.delete(table).where(chosen)).rowcount
     return count
 
 

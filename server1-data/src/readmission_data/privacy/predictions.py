@@ -5,13 +5,14 @@ encounters: nobody can tell predictions with the same fields apart.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import sqlalchemy as sa
 
+from readmission_data import databases
 from readmission_data.encounters import icd9_codes
 from readmission_data.encounters.columns import MISSING, PREDICTORS, Column, Kind
 from readmission_data.monitoring.prediction_log import OUTCOME_CORRECTIONS, OUTCOMES, PREDICTIONS
@@ -43,7 +44,8 @@ def erase(
         return 0, 0
     # A log of an earlier release has no corrections.
     corrected = sa.inspect(engine).has_table(OUTCOME_CORRECTIONS.name)
-    for rows in _parts(engine):
+    log = PREDICTIONS.c
+    for rows in databases.pages(engine, log.id, log.request_id, log.number, log.inputs, rows=_ROWS_AT_ONCE):
         found = [
             row
             for row in rows
@@ -64,20 +66,6 @@ def erase(
             chosen = PREDICTIONS.c.id.in_([row.id for row in found])
             predictions += connection.execute(sa.delete(PREDICTIONS).where(chosen)).rowcount
     return predictions, outcomes
-
-
-def _parts(engine: sa.Engine) -> Iterator[list[sa.Row[Any, Any, Any, Any]]]:
-    """Yield the log in the order of its ids."""
-    columns = (PREDICTIONS.c.id, PREDICTIONS.c.request_id, PREDICTIONS.c.number, PREDICTIONS.c.inputs)
-    after = 0
-    while True:
-        query = sa.select(*columns).where(PREDICTIONS.c.id > after).order_by(PREDICTIONS.c.id)
-        with engine.connect() as connection:
-            rows = list(connection.execute(query.limit(_ROWS_AT_ONCE)))
-        if not rows:
-            return
-        yield rows
-        after = rows[-1].id
 
 
 def _tombstones(keys: Sequence[bytes], fields: Mapping[str, object]) -> list[str]:

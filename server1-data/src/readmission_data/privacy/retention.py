@@ -5,10 +5,10 @@ afterwards as long as it took: loads and predictions continue.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -71,7 +71,9 @@ def _expire(
     A row that came late, from the spool, is behind newer ones: it goes when those around it go.
     """
     count = 0
-    for rows in _parts(engine, table, table.c.id, moment):
+    if not sa.inspect(engine).has_table(table.name):
+        return count
+    for rows in databases.pages(engine, table.c.id, moment, rows=_ROWS_AT_ONCE):
         old = [row[0] for row in rows if row[1] < before]
         if not old:
             break
@@ -98,27 +100,10 @@ def _delete_encounters(engine: sa.Engine, table: sa.Table, batches: Sequence[int
     if not gone or not sa.inspect(engine).has_table(table.name):
         return 0
     count = 0
-    for rows in _parts(engine, table, table.c.encounter_id, table.c.batch):
+    for rows in databases.pages(engine, table.c.encounter_id, table.c.batch, rows=_ROWS_AT_ONCE):
         if old := [row[0] for row in rows if row[1] in gone]:
             count += _delete(engine, table, table.c.encounter_id, old)
     return count
-
-
-def _parts(
-    engine: sa.Engine, table: sa.FromClause, key: sa.ColumnElement[int], column: sa.ColumnElement[Any]
-) -> Iterator[Sequence[sa.Row[int, Any]]]:
-    """Yield key and column of a whole table in the order of its key."""
-    if not sa.inspect(engine).has_table(str(getattr(table, "name", ""))):
-        return
-    query = sa.select(key, column).order_by(key).limit(_ROWS_AT_ONCE)
-    after: object = None
-    while True:
-        with engine.connect() as connection:
-            rows = connection.execute(query if after is None else query.where(key > after)).all()
-        if not rows:
-            return
-        yield rows
-        after = rows[-1][0]
 
 
 def _delete(
@@ -130,8 +115,7 @@ def _delete(
 ) -> int:
     began = time.monotonic()
     with engine.begin() as connection:
-        # Literals: SQLite takes only so many parameters.
-        chosen = key.in_(sa.bindparam("chosen", list(values), expanding=True, literal_execute=True))
+        chosen = databases.one_of(key, values)
         count = connection.execute(sa.delete(table).where(chosen, *conditions)).rowcount
     time.sleep(time.monotonic() - began)
     return count

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import sqlalchemy as sa
 
-from readmission_data import bulk
+from readmission_data import bulk, databases
 from readmission_data.encounters.columns import TARGET
 from readmission_data.raw.split import Split
 from readmission_data.raw.tables import ENCOUNTERS, OUTCOME_HISTORY
@@ -68,7 +68,7 @@ class History:
         for start in range(0, len(self.encounters), _IDS_AT_ONCE):
             query = (
                 sa.select(table.encounter_id, table.batch, table.line_number, table.outcome_before)
-                .where(_one_of(table.encounter_id, self.encounters[start : start + _IDS_AT_ONCE]))
+                .where(databases.one_of(table.encounter_id, self.encounters[start : start + _IDS_AT_ONCE]))
                 .order_by(table.batch, table.line_number)
             )
             for encounter, batch, line, before in self.connection.execute(query):
@@ -95,7 +95,7 @@ def correct(
     for (split, outcome), encounters in changes.items():
         table = ENCOUNTERS[split]
         for start in range(0, len(encounters), _IDS_AT_ONCE):
-            chosen = _one_of(table.c.encounter_id, encounters[start : start + _IDS_AT_ONCE])
+            chosen = databases.one_of(table.c.encounter_id, encounters[start : start + _IDS_AT_ONCE])
             connection.execute(sa.update(table).where(chosen).values({TARGET: outcome}))
     columns = {
         "encounter_id": [correction.encounter for correction in corrections],
@@ -105,8 +105,3 @@ def correct(
         "outcome": [correction.after for correction in corrections],
     }
     bulk.insert(connection, OUTCOME_HISTORY, pa.table(columns))
-
-
-def _one_of(column: sa.ColumnElement[int], numbers: Sequence[int]) -> sa.ColumnElement[bool]:
-    # Integers are part of the SQL text, because SQLite limits the number of parameters.
-    return column.in_(sa.bindparam("numbers", list(numbers), expanding=True, literal_execute=True))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
+from readmission_data import databases
 from readmission_data.encounters.columns import COLUMNS, TARGET
 from readmission_data.encounters.levels import PENDING
 from readmission_data.raw.ledger import Batch
@@ -167,11 +168,8 @@ def _read(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, _Encou
     for table in ENCOUNTERS.values():
         wanted = [table.c[name] for name in _NAMES]
         for start in range(0, len(numbers), _IDS_AT_ONCE):
-            # Integers are part of the SQL text, because SQLite limits the number of parameters.
-            chosen: sa.BindParameter[int] = sa.bindparam(
-                "numbers", numbers[start : start + _IDS_AT_ONCE], expanding=True, literal_execute=True
-            )
-            query = sa.select(*wanted, table.c[TARGET], table.c.batch).where(table.c.encounter_id.in_(chosen))
+            chosen = databases.one_of(table.c.encounter_id, numbers[start : start + _IDS_AT_ONCE])
+            query = sa.select(*wanted, table.c[TARGET], table.c.batch).where(chosen)
             for *values, outcome, batch in connection.execute(query):
                 found[values[0]] = _Encounter(tuple(values), outcome, batch)
     return found
