@@ -9,6 +9,7 @@ from readmission_data.model_version.contract import RiskIntervals
 from readmission_data.model_version.risk_intervals import SMALLEST_GROUP
 from readmission_data.training.benefit import THRESHOLDS
 from readmission_data.training.bootstrap import Interval
+from readmission_data.training.subgroups import level_name
 from readmission_quality.baselines import Comparison
 from readmission_quality.evaluation import HeldOutQuality
 from readmission_quality.partitions import LACE, Spread
@@ -131,7 +132,7 @@ train encounters with as many points.
 def _intervals(compared: Comparison) -> str:
     names = list(compared.intervals)
     groups = [
-        f"| {group.column} | {'not recorded' if group.level == '?' else group.level} "
+        f"| {group.column} | {level_name(group.level)} "
         f"| {group.encounters:,} | "
         + " | ".join(f"{compared.intervals[name].coverage[number].share:.0%}" for name in names)
         + " |"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from readmission_data.encounters.columns import MISSING
 from readmission_data.model_version.against_lace import AgainstLace
 from readmission_data.model_version.contract import InputSchema, Interval, RiskIntervals
 from readmission_data.model_version.groups_at_risk import GroupQuality
@@ -18,7 +17,7 @@ from readmission_data.model_version.quality_report import CandidateFigures
 from readmission_data.training import bootstrap
 from readmission_data.training.benefit import THRESHOLDS
 from readmission_data.training.lineage import Lineage
-from readmission_data.training.subgroups import SMALLEST
+from readmission_data.training.subgroups import SMALLEST, level_name
 
 _SYNTHETIC_BANNER = """> # SYNTHETIC DATA
 > This model was trained on encounters that a program made up. It shows that the system works, and says
@@ -248,7 +247,7 @@ def _one_risk(intervals: RiskIntervals | None) -> str:
         *(
             _row(
                 group.column,
-                "not recorded" if group.level == MISSING else group.level,
+                level_name(group.level),
                 f"{group.encounters:,}",
                 f"{group.share:.0%}",
             )
@@ -297,7 +296,7 @@ def _fairness(evidence: Evidence) -> str:
         lines.append(
             _row(
                 row["column"],
-                "not recorded" if row["level"] == MISSING else row["level"],
+                level_name(row["level"]),
                 f"{row['encounters']:,}",
                 *(_percent(row[name]) for name in ("observed_rate", "mean_risk", "flagged")),
                 Interval(value=row["roc_auc"], low=row["roc_auc_low"], high=row["roc_auc_high"]),

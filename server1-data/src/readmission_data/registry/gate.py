@@ -24,7 +24,7 @@ import pandas as pd
 from readmission_data.model_version.scoring import Scores
 from readmission_data.training.bootstrap import Interval, paired_bootstrap, paired_bootstraps
 from readmission_data.training.metrics import Array, calibration_error
-from readmission_data.training.subgroups import levels
+from readmission_data.training.subgroups import level_name, levels
 
 CALIBRATION_SLACK: Final = 0.01
 """One percentage point: below what a clinician would act upon."""
@@ -167,11 +167,9 @@ def _changes(rows: Rows, new: Scores, old: Scores, samples: int, seed: int) -> t
 
 
 def _lost(group: GroupChange) -> str:
-    level = "not recorded" if group.level == "?" else group.level
-    found = group.log_loss
     return (
-        f"{group.column} {level} loses: log loss {found.value:+.4f} "
-        f"({found.low:+.4f} to {found.high:+.4f}) over {group.encounters:,} encounters"
+        f"{group.column} {level_name(group.level)} loses: log loss {group.log_loss.as_change()} "
+        f"over {group.encounters:,} encounters"
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from readmission_data.registry.gate import GROUP_MARGIN, SMALLEST_GROUP, Decision
-from readmission_data.training.bootstrap import Interval
+from readmission_data.training.subgroups import level_name
 
 REPORT_FILE: Final = "gate_report.md"
 
@@ -30,7 +30,7 @@ def write(version: str, against: str | None, decision: Decision) -> str:
             "",
             "| Measure | Lead over LACE |",
             "|---|---|",
-            *(f"| {_MEASURES[name]} | {_interval(found)} |" for name, found in decision.over_lace.items()),
+            *(f"| {_MEASURES[name]} | {found.as_change()} |" for name, found in decision.over_lace.items()),
             "",
         ]
     if decision.groups:
@@ -43,14 +43,10 @@ def write(version: str, against: str | None, decision: Decision) -> str:
             "| | Level | Encounters | Log loss | Loses |",
             "|---|---|---|---|---|",
             *(
-                f"| {group.column} | {'not recorded' if group.level == '?' else group.level} "
-                f"| {group.encounters:,} | {_interval(group.log_loss)} | {'yes' if group.loses else 'no'} |"
+                f"| {group.column} | {level_name(group.level)} "
+                f"| {group.encounters:,} | {group.log_loss.as_change()} | {'yes' if group.loses else 'no'} |"
                 for group in decision.groups
             ),
             "",
         ]
     return "\n".join(lines)
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"

@@ -27,6 +27,10 @@ class Interval:
     low: float
     high: float
 
+    def as_change(self) -> str:
+        """Return it as text, with signs: for a difference of two models."""
+        return f"{self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
 
 def resample_weights(n: int, clusters: Array | None, samples: int, seed: int) -> Iterator[Array]:
     """Yield weights of shape [chunk, n]: how often each row was drawn, clusters drawn with replacement.

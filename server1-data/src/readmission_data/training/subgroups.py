@@ -18,6 +18,11 @@ SMALLEST: Final = 10
 _METRICS: Final = ("average_precision", "recall", "precision", "calibration_error")
 
 
+def level_name(level: str) -> str:
+    """Return a level as reports show it."""
+    return "not recorded" if level == MISSING else level
+
+
 def levels(groups: pd.DataFrame) -> Iterator[tuple[str, str, Array]]:
     """Yield column, level (`?` if missing) and mask [n] of each group in a frame [n, columns]."""
     filled = groups.astype(object).where(groups.notna(), MISSING)
