@@ -1,4 +1,4 @@
-"""Whoever can write to the store must not choose what a restore runs."""
+"""A user who can write to the store must not be able to choose what a restore runs."""
 
 import base64
 import gzip

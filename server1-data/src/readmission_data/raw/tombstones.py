@@ -91,7 +91,7 @@ class Erased:
         return mask
 
     def named_in(self, line: bytes) -> bool:
-        """Return whether a line that is no valid row contains the number of an erased patient."""
+        """Return whether a rejected line contains the number of an erased patient."""
         return any(self._holds(digits.decode()) for digits in _NUMBER.findall(line))
 
     def _holds(self, patient: str) -> bool:

@@ -106,7 +106,7 @@ def _remove_others(admin: MinioAdmin, known: set[SecretStr]) -> None:
 
 
 def _lock(client: Minio, bucket: str, days: int) -> None:
-    """Let the store keep each version of an object for `days`, whoever replaces or removes it."""
+    """Let the store keep each version of an object for `days`, no matter who replaces or removes it."""
     client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
     client.set_bucket_lifecycle(
         bucket,

@@ -173,8 +173,8 @@ class Catalog:
     def expire(self, now: datetime, keep: timedelta, unfinished: timedelta) -> list[str]:
         """Remove backups older than `keep` and the rest of interrupted ones; return the removed backups.
 
-        The newest whole backup stays, however old it is. Signatures are not checked, since whoever removes
-        has no key: a forged manifest can only keep objects, and no backup goes before its time.
+        The newest whole backup stays, however old it is. Signatures are not checked, since the account that
+        removes has no key: a forged manifest can only keep objects, and no backup goes before its time.
         """
         there = sizes(self.client, self.bucket, self.folder)
         named = {name: self._named(name) for name in self.names()}
@@ -198,7 +198,7 @@ class Catalog:
         return removed
 
     def _named(self, name: str) -> dict[str, int]:
-        """Return the objects that a manifest names with their sizes, whoever wrote it; none if unreadable."""
+        """Return the objects and sizes that a manifest names, signed or not; none if it cannot be read."""
         try:
             entries = json.loads(unsigned(self._text(name)))["entries"]
             return {str(entry["object"]): int(entry["size"]) for entry in entries}

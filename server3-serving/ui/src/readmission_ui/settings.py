@@ -28,7 +28,7 @@ class UISettings(BaseSettings):
         default=None, description="The pages' own token of the API; unset: an API that is open needs none"
     )
     token: SecretStr | None = Field(
-        default=None, description="Token for reloading the model; unset: whoever reloads types it in"
+        default=None, description="Token for reloading the model; if unset, the user types it in"
     )
     prometheus_url: str | None = Field(
         default=None, description="Address of Prometheus; unset: the pages keep the last hour themselves"
